@@ -1,0 +1,107 @@
+// Runs test programs, native and managed, and adds up their results.
+using System.Text.Json;
+using System.Xml.Linq;
+
+public sealed class TestRun(ICakeContext context, DirectoryPath folder)
+{
+    private int _passed, _failed, _skipped, _programs;
+
+    public bool HasFailed => _failed > 0;
+
+    public void Clean() => context.CleanDirectory(folder);
+
+    /// A GoogleTest program.
+    public void RunNative(FilePath program, string filter)
+    {
+        var results = ResultsFile(program, "json");
+        var code = Execute(program, $"--gtest_output=json:{results}", $"--gtest_filter={filter}");
+        Add(program, code, results, CountGoogleTest);
+    }
+
+    /// An NUnit program on Microsoft.Testing.Platform.
+    public void RunManaged(FilePath program, string filter)
+    {
+        var results = ResultsFile(program, "trx");
+        List<string> arguments =
+        [
+            "--report-trx", "--report-trx-filename", results.GetFilename().ToString(),
+            "--results-directory", folder.FullPath, "--progress", "off", "--no-ansi",
+        ];
+        if (filter.Length > 0) arguments.AddRange(["--filter", filter]);
+        Add(program, Execute(program, [.. arguments]), results, CountTrx);
+    }
+
+    public void ThrowIfFailed()
+    {
+        if (_programs == 0 || _passed + _failed + _skipped == 0)
+        {
+            _failed++;
+            throw new CakeException("No test was found.");
+        }
+        if (HasFailed) throw new CakeException($"{_failed} tests failed.");
+    }
+
+    /// The last line of a test run, for people and for programs: "N passed, N failed[, N skipped]".
+    public void PrintClosingLine()
+    {
+        if (_programs == 0) return;
+        var line = $"{_passed} passed, {_failed} failed" + (_skipped > 0 ? $", {_skipped} skipped" : "");
+        System.IO.File.WriteAllText(folder.CombineWithFilePath("summary.txt").FullPath, line + "\n");
+        Console.Error.Flush();
+        Console.WriteLine(line);
+    }
+
+    private FilePath ResultsFile(FilePath program, string extension) =>
+        folder.CombineWithFilePath($"{program.GetFilename()}.{extension}");
+
+    private int Execute(FilePath program, params string[] arguments)
+    {
+        _programs++;
+        var list = new ProcessArgumentBuilder();
+        foreach (var argument in arguments) list.AppendQuoted(argument);
+        return context.StartProcess(program, new ProcessSettings { Arguments = list });
+    }
+
+    /// A program that ends badly without naming a failed test (a crash, or results never written) is one failure.
+    private void Add(FilePath program, int code, FilePath results, Func<string, (int, int, int)> count)
+    {
+        var written = System.IO.File.Exists(results.FullPath);
+        var (passed, failed, skipped) = written ? count(results.FullPath) : (0, 0, 0);
+        if (failed == 0 && (code != 0 || !written))
+        {
+            Console.Error.WriteLine($"{program.GetFilename()} ended with exit code {code}"
+                + (written ? " although no test failed" : " and left no results"));
+            failed = 1;
+        }
+        context.Information($"{program.GetFilename()}: {passed} passed, {failed} failed, {skipped} skipped");
+        _passed += passed;
+        _failed += failed;
+        _skipped += skipped;
+    }
+
+    private static (int, int, int) CountGoogleTest(string path)
+    {
+        using var document = JsonDocument.Parse(System.IO.File.ReadAllText(path));
+        int passed = 0, failed = 0, skipped = 0;
+        foreach (var suite in document.RootElement.GetProperty("testsuites").EnumerateArray())
+        {
+            foreach (var test in suite.GetProperty("testsuite").EnumerateArray())
+            {
+                if (test.TryGetProperty("failures", out _)) failed++;
+                else if (test.GetProperty("status").GetString() == "NOTRUN") continue; // left out by the filter
+                else if (test.GetProperty("result").GetString() == "SKIPPED") skipped++;
+                else passed++;
+            }
+        }
+        return (passed, failed, skipped);
+    }
+
+    private static (int, int, int) CountTrx(string path)
+    {
+        var outcomes = XDocument.Load(path).Descendants().Where(e => e.Name.LocalName == "UnitTestResult")
+            .Select(e => (string)e.Attribute("outcome")).ToArray();
+        int passed = outcomes.Count(o => o == "Passed");
+        int skipped = outcomes.Count(o => o is "NotExecuted" or "Inconclusive");
+        return (passed, outcomes.Length - passed - skipped, skipped);
+    }
+}
