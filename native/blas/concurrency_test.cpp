@@ -1,0 +1,61 @@
+// Many threads multiply at once and must get the bits that they get alone.
+#include <cblas.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <thread>
+#include <vector>
+
+namespace {
+
+class Product {
+ public:
+  explicit Product(int index) : n_(48 + 13 * index) {
+    const auto size = static_cast<size_t>(n_) * static_cast<size_t>(n_);
+    a_.resize(size);
+    b_.resize(size);
+    for (size_t i = 0; i < size; i++) {
+      a_[i] = 0.37f * static_cast<float>((i * 7 + static_cast<size_t>(index)) % 13) - 2.f;
+      b_[i] = 0.53f * static_cast<float>((i * 5 + static_cast<size_t>(index)) % 11) - 3.f;
+    }
+    alone_ = compute();
+  }
+
+  int wrong_of(int repetitions) const {
+    int wrong = 0;
+    for (int r = 0; r < repetitions; r++) {
+      const std::vector<float> now = compute();
+      wrong += std::memcmp(now.data(), alone_.data(), now.size() * sizeof(float)) != 0;
+    }
+    return wrong;
+  }
+
+ private:
+  std::vector<float> compute() const {
+    std::vector<float> c(a_.size());
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n_, n_, n_, 1, a_.data(), n_, b_.data(),
+                n_, 0, c.data(), n_);
+    return c;
+  }
+
+  int n_;
+  std::vector<float> a_, b_, alone_;
+};
+
+TEST(Blas, ConcurrentCallsAreIndependent) {
+  constexpr int kThreads = 16, kRepetitions = 400;
+  std::vector<Product> products;
+  for (int i = 0; i < kThreads; i++) products.emplace_back(i);
+
+  std::vector<int> wrong(kThreads);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; i++) {
+    threads.emplace_back([&products, &wrong, i] {
+      wrong[static_cast<size_t>(i)] = products[static_cast<size_t>(i)].wrong_of(kRepetitions);
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(wrong, std::vector<int>(kThreads, 0)) << "wrong products of each thread";
+}
+
+}  // namespace
