@@ -2,9 +2,9 @@
 //
 // Every OpenBLAS call takes its packing buffer from a table. Debian builds the serial flavour
 // without USE_LOCKING, so two threads can be handed the same buffer, and both get wrong results
-// (seen in about every third run of concurrency_test.cpp). The linker sends the two functions that
-// touch the table here (--wrap), where a mutex does what USE_LOCKING would have done. A call holds
-// it for nanoseconds.
+// (without this file concurrency_test.cpp fails nearly every time). The linker sends the two
+// functions that touch the table here (--wrap), where a mutex does what USE_LOCKING would have
+// done. A call holds it for nanoseconds.
 #include <mutex>
 
 extern "C" {
