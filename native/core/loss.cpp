@@ -1,0 +1,61 @@
+// tt_sampled_softmax, tt_contrastive.
+#include <limits>
+
+#include "handles.h"
+
+namespace tt {
+namespace {
+
+constexpr int64_t kMostColumns = std::numeric_limits<int32_t>::max();  // positives are int32
+
+void check_args(const tt_sampled_softmax_args* args) {
+  check::pointer("args", args);
+  check::struct_size("struct_size", args, args->struct_size, sizeof *args);
+  check::at_least("d", args->d, 1);
+  check::at_least("n", args->n, 1);
+  check::between("m", args->m, 1, kMostColumns);
+  check::addressable("n", args->n, args->d, 4);
+  check::addressable("m", args->m, args->d, 4);
+  check::pointer("queries", args->queries);
+  check::pointer("candidates", args->candidates);
+  if (args->positives == nullptr && args->n > args->m) {
+    bad_argument("n", format("at most m = %lld where positives is NULL", (long long)args->m),
+                 args->n);
+  }
+  check::positive("inverse_temperature", args->inverse_temperature);
+  check::finite("scale", args->scale);
+  check::between("precision", args->precision, TT_FLOAT32, TT_BFLOAT16);
+}
+
+void check_args(const tt_contrastive_args* args) {
+  check::pointer("args", args);
+  check::struct_size("struct_size", args, args->struct_size, sizeof *args);
+  check::at_least("d", args->d, 1);
+  check::between("m", args->m, 1, kMostColumns);
+  check::addressable("m", args->m, args->d, 4);
+  check::pointer("view1", args->view1);
+  check::pointer("view2", args->view2);
+  check::positive("inverse_temperature", args->inverse_temperature);
+  check::finite("scale", args->scale);
+  check::between("symmetric", args->symmetric, 0, 1);
+  check::between("precision", args->precision, TT_FLOAT32, TT_BFLOAT16);
+}
+
+}  // namespace
+}  // namespace tt
+
+tt_status tt_sampled_softmax(tt_context* context, const tt_sampled_softmax_args* args) {
+  return tt::guard([&] {
+    tt::Session& session = tt::session_of(context);
+    tt::check_args(args);
+    session.call(session.backend().sampled_softmax, args);
+  });
+}
+
+tt_status tt_contrastive(tt_context* context, const tt_contrastive_args* args) {
+  return tt::guard([&] {
+    tt::Session& session = tt::session_of(context);
+    tt::check_args(args);
+    session.call(session.backend().contrastive, args);
+  });
+}

@@ -1,0 +1,53 @@
+// tt_philox, tt_fill_uniform, tt_sample_rows.
+#include "philox.h"
+
+#include <limits>
+
+#include "handles.h"
+
+namespace tt {
+namespace {
+
+constexpr int64_t kMostSteps = int64_t{1} << 48;
+
+}  // namespace
+}  // namespace tt
+
+tt_status tt_philox(const uint32_t* key, const uint32_t* counter, uint32_t* output) {
+  return tt::guard([&] {
+    tt::check::pointer("key", key);
+    tt::check::pointer("counter", counter);
+    tt::check::pointer("output", output);
+    const tt::PhiloxBlock block =
+        tt::philox({{counter[0], counter[1], counter[2], counter[3]}}, {{key[0], key[1]}});
+    for (int i = 0; i < 4; ++i) output[i] = block.v[i];
+  });
+}
+
+tt_status tt_fill_uniform(tt_context* context, uint64_t seed, uint32_t purpose, int64_t step,
+                          float lo, float hi, int64_t count, float* out) {
+  return tt::guard([&] {
+    tt::Session& session = tt::session_of(context);
+    tt::check::between("step", step, 0, tt::kMostSteps - 1);
+    tt::check::finite("lo", lo);
+    tt::check::finite("hi", hi);
+    tt::check::at_least("count", count, 0);
+    tt::check::addressable("count", count, 1, 4);
+    if (count == 0) return;
+    tt::check::pointer("out", out);
+    session.call(session.backend().fill_uniform, seed, purpose, step, lo, hi, count, out);
+  });
+}
+
+tt_status tt_sample_rows(tt_context* context, uint64_t seed, uint32_t purpose, int64_t step,
+                         int64_t bound, int64_t n, int32_t* out) {
+  return tt::guard([&] {
+    tt::Session& session = tt::session_of(context);
+    tt::check::between("step", step, 0, tt::kMostSteps - 1);
+    tt::check::between("bound", bound, 1, int64_t{std::numeric_limits<int32_t>::max()} + 1);
+    tt::check::between("n", n, 0, int64_t{1} << 32);
+    if (n == 0) return;
+    tt::check::pointer("out", out);
+    session.call(session.backend().sample_rows, seed, purpose, step, bound, n, out);
+  });
+}
