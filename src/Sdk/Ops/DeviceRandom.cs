@@ -1,0 +1,75 @@
+using Twintail.Interop;
+
+namespace Twintail.Ops;
+
+/// <summary>
+/// Counter-based random numbers (Philox4x32-10; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): the
+/// same (seed, purpose, step) gives the same numbers on every device and for any number of threads.
+/// </summary>
+public static unsafe class DeviceRandom
+{
+    /// <summary>One block of four 32-bit numbers.</summary>
+    /// <param name="key">Key [2].</param>
+    /// <param name="counter">Counter [4].</param>
+    /// <returns>[4].</returns>
+    public static uint[] Philox(uint[] key, uint[] counter)
+    {
+        Guard.Length(key, 2, nameof(key));
+        Guard.Length(counter, 4, nameof(counter));
+        TwintailLibrary.EnsureLoaded();
+        var output = new uint[4];
+        fixed (uint* k = key, c = counter, o = output)
+        {
+            Status.Check(NativeMethods.tt_philox(k, c, o));
+        }
+
+        return output;
+    }
+
+    /// <summary>Uniform numbers in [lo, hi) at <paramref name="output"/> [count], a raw device pointer.</summary>
+    /// <exception cref="BadArgumentException">count is negative or a bound is not finite.</exception>
+    public static void FillUniform(
+        Device device, ulong seed, uint purpose, long step, float lo, float hi, float* output, long count)
+    {
+        using ContextLease lease = device.Handle.Enter();
+        Status.Check(NativeMethods.tt_fill_uniform(lease.Pointer, seed, purpose, step, lo, hi, count, output));
+    }
+
+    /// <summary>Fills a buffer with uniform numbers in [lo, hi).</summary>
+    /// <param name="device">Where to compute.</param>
+    /// <param name="seed">Seed of the run.</param>
+    /// <param name="purpose">What the numbers are for: different purposes give independent numbers.</param>
+    /// <param name="step">Step of the run.</param>
+    /// <param name="lo">Lower bound.</param>
+    /// <param name="hi">Upper bound.</param>
+    /// <param name="output">All of it is written.</param>
+    /// <exception cref="BadArgumentException">A bound is not finite.</exception>
+    public static void FillUniform(
+        Device device, ulong seed, uint purpose, long step, float lo, float hi, DeviceBuffer<float> output)
+    {
+        FillUniform(device, seed, purpose, step, lo, hi, Guard.Pointer(device, output, 0, nameof(output)), output.Length);
+        GC.KeepAlive(output);
+    }
+
+    /// <summary>n integers uniform in [0, bound), with replacement, at <paramref name="output"/> [n], a raw device pointer.</summary>
+    /// <exception cref="BadArgumentException">bound is not in [1, 2^31] or n is negative.</exception>
+    public static void SampleRows(Device device, ulong seed, uint purpose, long step, long bound, int* output, long n)
+    {
+        using ContextLease lease = device.Handle.Enter();
+        Status.Check(NativeMethods.tt_sample_rows(lease.Pointer, seed, purpose, step, bound, n, output));
+    }
+
+    /// <summary>Fills a buffer with integers uniform in [0, bound), with replacement.</summary>
+    /// <param name="device">Where to compute.</param>
+    /// <param name="seed">Seed of the run.</param>
+    /// <param name="purpose">What the numbers are for: different purposes give independent numbers.</param>
+    /// <param name="step">Step of the run.</param>
+    /// <param name="bound">Number of rows to draw from.</param>
+    /// <param name="output">All of it is written.</param>
+    /// <exception cref="BadArgumentException">bound is not in [1, 2^31].</exception>
+    public static void SampleRows(Device device, ulong seed, uint purpose, long step, long bound, DeviceBuffer<int> output)
+    {
+        SampleRows(device, seed, purpose, step, bound, Guard.Pointer(device, output, 0, nameof(output)), output.Length);
+        GC.KeepAlive(output);
+    }
+}
