@@ -6,7 +6,7 @@ namespace Twintail.Features;
 /// <summary>Rows (items or users) with an external id each and any number of features.</summary>
 public sealed class FeatureTable
 {
-    private readonly Dictionary<string, int> rowOf;
+    private readonly Dictionary<string, int> _rowOf;
 
     /// <summary>Creates a table.</summary>
     /// <param name="ids">External id of each row, unique.</param>
@@ -16,10 +16,10 @@ public sealed class FeatureTable
     {
         Ids = ids ?? throw new ArgumentNullException(nameof(ids));
         Columns = columns ?? throw new ArgumentNullException(nameof(columns));
-        rowOf = new Dictionary<string, int>(ids.Length, StringComparer.Ordinal);
+        _rowOf = new Dictionary<string, int>(ids.Length, StringComparer.Ordinal);
         for (int row = 0; row < ids.Length; row++)
         {
-            if (!rowOf.TryAdd(ids[row], row))
+            if (!_rowOf.TryAdd(ids[row], row))
             {
                 throw new ArgumentException($"ids[{row}]: expected unique ids, got '{ids[row]}' again", nameof(ids));
             }
@@ -50,5 +50,5 @@ public sealed class FeatureTable
     public int Rows => Ids.Length;
 
     /// <summary>The row of an external id, or -1.</summary>
-    public int RowOf(string id) => rowOf.TryGetValue(id, out int row) ? row : -1;
+    public int RowOf(string id) => _rowOf.TryGetValue(id, out int row) ? row : -1;
 }
