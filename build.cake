@@ -21,7 +21,7 @@ void Run(string program, params string[] arguments)
     var list = new ProcessArgumentBuilder();
     foreach (var argument in arguments) list.AppendQuoted(argument);
     var code = StartProcess(program, new ProcessSettings { Arguments = list });
-    if (code != 0) throw new CakeException($"{program} {string.Join(' ', arguments)}: exit code {code}");
+    if (code != 0) throw new CakeException($"{program} {string.Join(' ', arguments.Take(4))}: exit code {code}");
 }
 
 string ManagedProgram(string name) => managedOutput.CombineWithFilePath($"{name}/release_linux-x64/{name}").FullPath;
