@@ -10,22 +10,6 @@ public enum Correction
     LogQ,
 }
 
-/// <summary>Rule by which parameters follow their gradients; see tt_optimizer_kind for the formulas.</summary>
-public enum Optimizer
-{
-    /// <summary>w -= lr g.</summary>
-    Sgd,
-
-    /// <summary>Adagrad with one accumulator per weight.</summary>
-    Adagrad,
-
-    /// <summary>Adagrad with one accumulator per embedding row (the mean of the squared gradient). Embeddings only.</summary>
-    RowwiseAdagrad,
-
-    /// <summary>Adam with bias correction; on embeddings only the touched rows move.</summary>
-    Adam,
-}
-
 /// <summary>Course of the learning rates over the steps of all epochs.</summary>
 public enum Schedule
 {
@@ -37,27 +21,4 @@ public enum Schedule
 
     /// <summary>Falls along half a cosine to a tenth at the last step.</summary>
     Cosine,
-}
-
-/// <summary>How the vectors of several values of one feature become one vector.</summary>
-public enum Pooling
-{
-    /// <summary>Their sum.</summary>
-    Sum,
-
-    /// <summary>Their mean.</summary>
-    Mean,
-
-    /// <summary>Sum / sqrt(count).</summary>
-    SqrtN,
-}
-
-/// <summary>Number format of the operands of the losses' products; accumulation is always float32.</summary>
-public enum Precision
-{
-    /// <summary>32 bits.</summary>
-    Float32,
-
-    /// <summary>bfloat16, where the device is faster with it.</summary>
-    BFloat16,
 }

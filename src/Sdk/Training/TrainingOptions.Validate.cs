@@ -1,5 +1,5 @@
 using System.Globalization;
-using Twintail.Augmentation;
+using Twintail.Ops;
 
 namespace Twintail.Training;
 
@@ -54,7 +54,7 @@ public sealed partial record TrainingOptions
 
     private void ValidateCombinations()
     {
-        if (DenseOptimizer == Optimizer.RowwiseAdagrad)
+        if (DenseOptimizer == OptimizerKind.RowwiseAdagrad)
         {
             throw Bad(nameof(DenseOptimizer), "sgd, adagrad or adam (row-wise Adagrad is for embeddings)", "rowwise-adagrad");
         }

@@ -1,4 +1,5 @@
 using Twintail.Augmentation;
+using Twintail.Ops;
 
 namespace Twintail.Training;
 
@@ -94,7 +95,7 @@ public sealed partial record TrainingOptions
     public SecondView SecondView { get; set; } = SecondView.Complement;
 
     /// <summary>Whether masks, splits and seeds are drawn for each item or for each batch.</summary>
-    public SeedScope SeedScope { get; set; } = SeedScope.Row;
+    public SeedScope SeedScope { get; set; } = SeedScope.PerRow;
 
     /// <summary>Measure that says which features are most related.</summary>
     public Relatedness Relatedness { get; set; } = Relatedness.Adjusted;
@@ -102,7 +103,7 @@ public sealed partial record TrainingOptions
     // ---- optimisers -------------------------------------------------------------------------------------------
 
     /// <summary>Optimiser of the embeddings.</summary>
-    public Optimizer SparseOptimizer { get; set; } = Optimizer.RowwiseAdagrad;
+    public OptimizerKind SparseOptimizer { get; set; } = OptimizerKind.RowwiseAdagrad;
 
     /// <summary>Learning rate of the embeddings.</summary>
     public float SparseLearningRate { get; set; } = 0.05f;
@@ -110,8 +111,8 @@ public sealed partial record TrainingOptions
     /// <summary>Weight decay of the embeddings (touched rows only).</summary>
     public float SparseWeightDecay { get; set; }
 
-    /// <summary>Optimiser of the towers; not <see cref="Optimizer.RowwiseAdagrad"/>.</summary>
-    public Optimizer DenseOptimizer { get; set; } = Optimizer.Adam;
+    /// <summary>Optimiser of the towers; not <see cref="OptimizerKind.RowwiseAdagrad"/>.</summary>
+    public OptimizerKind DenseOptimizer { get; set; } = OptimizerKind.Adam;
 
     /// <summary>Learning rate of the towers.</summary>
     public float DenseLearningRate { get; set; } = 0.001f;
