@@ -22,7 +22,7 @@ public sealed class BadArgumentException : ArgumentException
         Argument = argument;
         Expected = expected;
         Got = got;
-        _message = string.IsNullOrEmpty(message) ? $"{argument}: expected {expected}, got {got}" : message!;
+        _message = string.IsNullOrEmpty(message) ? $"{argument}: expected {expected}, got {got}." : message!;
     }
 
     /// <summary>Which argument, with the position where it is an array's element: "positives[17]".</summary>

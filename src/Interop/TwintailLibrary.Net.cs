@@ -15,7 +15,7 @@ public static unsafe partial class TwintailLibrary
 
     /// <summary>Tries the candidates in turn; a library that does not fit counts as failed.</summary>
     /// <returns>The library, or zero; the attempts say why.</returns>
-    internal static IntPtr TryLoad(IEnumerable<string> candidates, List<LoadAttempt> attempts)
+    private static IntPtr TryLoad(IEnumerable<string> candidates, List<LoadAttempt> attempts)
     {
         foreach (string candidate in candidates)
         {
@@ -68,15 +68,19 @@ public static unsafe partial class TwintailLibrary
         return _library;
     }
 
+    /// <summary>Loads the first candidate that fits.</summary>
+    /// <exception cref="NativeLoadException">None does.</exception>
+    internal static IntPtr LoadFrom(IEnumerable<string> candidates, List<LoadAttempt> attempts)
+    {
+        IntPtr library = TryLoad(candidates, attempts);
+        return library != IntPtr.Zero ? library : throw Failure(attempts);
+    }
+
     private static void Load()
     {
         var attempts = new List<LoadAttempt>();
-        _library = TryLoad(Candidates(), attempts);
         _attempts = attempts;
-        if (_library == IntPtr.Zero)
-        {
-            throw Failure(attempts);
-        }
+        _library = LoadFrom(Candidates(), attempts);
     }
 
     private static bool TryLoadOne(string candidate, out IntPtr library, [NotNullWhen(false)] out string? error)

@@ -5,8 +5,8 @@ internal sealed record Options(string Header, string Output, bool Check, string?
 {
     public static Options Parse(string[] args)
     {
-        string? header = null;
-        string? output = null;
+        string header = "native/include/twintail.h";
+        string output = "src/Interop/NativeMethods.g.cs";
         string? clang = null;
         bool check = false;
         for (int i = 0; i < args.Length; i++)
@@ -30,11 +30,7 @@ internal sealed record Options(string Header, string Output, bool Check, string?
             }
         }
 
-        return new Options(
-            header ?? throw new BindGenException("--header is missing"),
-            output ?? throw new BindGenException("--out is missing"),
-            check,
-            clang);
+        return new Options(header, output, check, clang);
     }
 
     private static string Value(string[] args, ref int i) =>

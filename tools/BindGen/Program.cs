@@ -2,7 +2,7 @@ namespace Twintail.BindGen;
 
 /// <summary>
 /// Writes the P/Invoke declarations of src/Interop from twintail.h.
-/// Usage: BindGen --header native/include/twintail.h --out src/Interop/NativeMethods.g.cs [--check] [--clang PATH]
+/// Usage: BindGen [--header native/include/twintail.h] [--out src/Interop/NativeMethods.g.cs] [--check] [--clang PATH]
 /// With --check nothing is written; exit code 1 says that the file differs from what the header asks for.
 /// </summary>
 internal static class Program

@@ -40,13 +40,13 @@ internal static unsafe class Guard
         }
     }
 
-    /// <summary>Number of elements of a matrix.</summary>
+    /// <summary>Number of elements of a matrix; whether 0 rows are allowed is for the native side to say.</summary>
     public static long Elements(long rows, long columns, string rowsName, string columnsName)
     {
         AtLeast(1, columns, columnsName);
-        if (rows < 1 || rows > long.MaxValue / columns)
+        if (rows < 0 || rows > long.MaxValue / columns)
         {
-            throw new BadArgumentException(rowsName, $"a number in [1, {Text(long.MaxValue / columns)}]", Text(rows));
+            throw new BadArgumentException(rowsName, $"a number in [0, {Text(long.MaxValue / columns)}]", Text(rows));
         }
 
         return rows * columns;
