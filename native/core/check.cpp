@@ -96,6 +96,8 @@ void optimizer(const tt_optimizer* optimizer) {
     below_one("optimizer.beta1", optimizer->beta1);
     below_one("optimizer.beta2", optimizer->beta2);
     at_least("optimizer.step", optimizer->step, 1);
+  } else {
+    at_least("optimizer.step", optimizer->step, 0);
   }
 }
 

@@ -154,8 +154,15 @@ typedef enum tt_draw {
   TT_DRAW_SPLIT = 2,       /* complementary split: Fisher-Yates step t uses position t, outputs 0 and 1 */
   TT_DRAW_SEED = 3,        /* correlated mask: position 0, outputs 0 and 1 */
   TT_DRAW_VALUE = 4,       /* value dropout: position p / 4, output p % 4 */
-  TT_DRAW_LIST = 5         /* list dropout: position p / 4, output p % 4 */
+  TT_DRAW_LIST = 5,        /* list dropout: position p / 4, output p % 4 */
+  TT_DRAW_ROUNDING = 6     /* bfloat16 weights after an update, see tt_optimizer: position column / 4, output column % 4 */
 } tt_draw;
+/* Fields of the counter that a draw does not use are 0. `feature` is used by TT_DRAW_VALUE only; `view` by TT_DRAW_MASK,
+ * TT_DRAW_VALUE, TT_DRAW_LIST, and TT_DRAW_SEED for view 2 of TT_VIEW_INDEPENDENT (both views of TT_VIEW_COMPLEMENT and of
+ * TT_DRAW_SPLIT share their draw, with view 0). Positions p count before anything is removed: values of the row (through a
+ * list: of all its catalogue rows, one after the other), or positions of the row's list. Among TT_COMPLEMENTARY's k maskable
+ * features in ascending order, Fisher-Yates step t = 0 .. floor(k/2) - 1 exchanges entry t with entry t + [0, k - t); the first
+ * floor(k/2) are the half. TT_CORRELATED's seed is number [0, count) of the possible seeds in ascending order. */
 
 /* output [4], host: one Philox4x32-10 block for the given key [2] and counter [4], host. */
 TT_API tt_status tt_philox(const uint32_t* key, const uint32_t* counter, uint32_t* output);
@@ -308,8 +315,10 @@ typedef struct tt_optimizer {
   float beta1, beta2;    /* [0, 1), Adam */
   float weight_decay;    /* >= 0 */
   int32_t reserved;
-  int64_t step;          /* t >= 1, Adam */
+  int64_t step;          /* t >= 1, Adam; else any number >= 0 that changes with every step */
 } tt_optimizer;
+/* Weights in bfloat16 are updated in float32 and rounded stochastically: up iff the 16 bits that are cut off plus the low 16
+ * bits of the draw (seed 0, purpose 0, row, step, TT_DRAW_ROUNDING) carry. */
 
 /* ids [count] in [0, embedding rows), values [count, dim], device; duplicates are summed first, in the order given. */
 TT_API tt_status tt_sparse_update(tt_context* context, const tt_optimizer* optimizer, const tt_embedding* embedding,

@@ -1,0 +1,347 @@
+// Included by merge_kernels_<isa>.cpp only.
+#include "merge_kernels.h"
+#include "twintail.h"
+#include "vec16.h"
+
+namespace tt::cpu {
+namespace TT_ISA_NAMESPACE {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kMostVectors = 8;
+#elif defined(__AVX2__)
+constexpr int kMostVectors = 4;
+#else
+constexpr int kMostVectors = 2;
+#endif
+
+/// Loads and stores of whole vectors, or of the first `n` lanes where Tail.
+template <bool Tail>
+Vec16 load_part(const float* p, int n) {
+  if constexpr (Tail) return Vec16::load(p, n);
+  return Vec16::load(p);
+}
+template <bool Tail>
+void store_part(Vec16 v, float* p, int n) {
+  if constexpr (Tail) {
+    v.store(p, n);
+  } else {
+    v.store(p);
+  }
+}
+
+/// Calls f<Tail>(first column, columns) for each vector of a row.
+template <class F>
+void for_vectors(int64_t dim, F&& f) {
+  int64_t column = 0;
+  for (; column + 16 <= dim; column += 16) f.template operator()<false>(column, 16);
+  if (column < dim) f.template operator()<true>(column, static_cast<int>(dim - column));
+}
+
+const float* gradient_of(const GradientRows& rows, Lookup lookup) {
+  const auto bag = static_cast<uint32_t>(lookup);
+  const int64_t row = bag >> rows.slot_bits;
+  const GradientPiece* piece = rows.pieces;
+  const GradientPiece* last = piece + rows.piece_count - 1;
+  while (piece < last && row >= piece->end) ++piece;
+  return piece->first + (row - piece->begin) * piece->ld +
+         rows.columns[bag & ((1u << rows.slot_bits) - 1)];
+}
+
+void prefetch_lookup(const MergeJob& job, Lookup lookup) {
+  prefetch_bytes(gradient_of(job.rows, lookup), static_cast<size_t>(job.dim) * sizeof(float));
+  if (job.rows.scales != nullptr) prefetch(job.rows.scales + static_cast<uint32_t>(lookup));
+}
+
+template <int V, bool Tail, bool Scaled, bool Ahead>
+void sum_columns(const MergeJob& job, const Lookup* lookups, int64_t count, int64_t column,
+                 int tail, float* out) {
+  const auto load = [&](const float* p, int v) {
+    return Tail && v == V - 1 ? Vec16::load(p + 16 * v, tail) : Vec16::load(p + 16 * v);
+  };
+  const auto term = [&](Lookup lookup, Vec16* g) {
+    const float* p = gradient_of(job.rows, lookup) + column;
+    TT_UNROLL for (int v = 0; v < V; ++v) g[v] = load(p, v);
+    if constexpr (Scaled) {
+      const Vec16 scale = Vec16::all(job.rows.scales[static_cast<uint32_t>(lookup)]);
+      TT_UNROLL for (int v = 0; v < V; ++v) g[v] = g[v] * scale;
+    }
+  };
+  Vec16 sums[V];
+  term(lookups[0], sums);
+  for (int64_t i = 1; i < count; ++i) {
+    if constexpr (Ahead) {
+      if (i + kLookupReadAhead < count) prefetch_lookup(job, lookups[i + kLookupReadAhead]);
+    }
+    Vec16 g[V];
+    term(lookups[i], g);
+    TT_UNROLL for (int v = 0; v < V; ++v) sums[v] = sums[v] + g[v];
+  }
+  TT_UNROLL for (int v = 0; v < V; ++v) {
+    if (Tail && v == V - 1) {
+      sums[v].store(out + 16 * v, tail);
+    } else {
+      sums[v].store(out + 16 * v);
+    }
+  }
+}
+
+template <int V, bool Scaled, bool Ahead>
+void sum_vectors(const MergeJob& job, const Lookup* lookups, int64_t count, int64_t column,
+                 int vectors, int tail, float* out) {
+  if (vectors < V) {
+    if constexpr (V > 1) {
+      sum_vectors<V - 1, Scaled, Ahead>(job, lookups, count, column, vectors, tail, out);
+    }
+  } else if (tail == 0) {
+    sum_columns<V, false, Scaled, Ahead>(job, lookups, count, column, 0, out);
+  } else {
+    sum_columns<V, true, Scaled, Ahead>(job, lookups, count, column, tail, out);
+  }
+}
+
+/// Ahead: rows are prefetched here; otherwise the caller did.
+template <bool Ahead>
+void sum_run(const MergeJob& job, const Lookup* lookups, int64_t count, float* out) {
+  for (int64_t column = 0; column < job.dim; column += kMostVectors * 16) {
+    const int64_t left = job.dim - column;
+    const int width = static_cast<int>(left < kMostVectors * 16 ? left : kMostVectors * 16);
+    const int vectors = (width + 15) / 16;
+    if (job.rows.scales != nullptr) {
+      sum_vectors<kMostVectors, true, Ahead>(job, lookups, count, column, vectors, width % 16,
+                                             out + column);
+    } else {
+      sum_vectors<kMostVectors, false, Ahead>(job, lookups, count, column, vectors, width % 16,
+                                              out + column);
+    }
+  }
+}
+
+/// A row of weights in float32 or bfloat16, read and written by vectors.
+struct Float32Row {
+  float* w;
+
+  template <bool Tail>
+  Vec16 load(int64_t column, int n) const {
+    return load_part<Tail>(w + column, n);
+  }
+  template <bool Tail>
+  void store(Vec16 v, int64_t column, int n) const {
+    store_part<Tail>(v, w + column, n);
+  }
+};
+
+struct Bfloat16Row {
+  uint16_t* w;
+  int64_t step;
+  int32_t row;
+
+  template <bool Tail>
+  Vec16 load(int64_t column, int n) const {
+    if constexpr (Tail) return Vec16::load_bf16(w + column, n);
+    return Vec16::load_bf16(w + column);
+  }
+  template <bool Tail>
+  void store(Vec16 v, int64_t column, int n) const {
+    float values[16];
+    v.store(values);
+    PhiloxBlock draws = {};
+    for (int i = 0; i < n; ++i) {
+      const auto c = static_cast<uint32_t>(column) + static_cast<uint32_t>(i);
+      if (c % 4 == 0) draws = rounding_draws(step, row, c / 4);
+      w[c] = round_stochastically(values[i], draws.v[c % 4]);
+    }
+  }
+};
+
+template <class Row>
+struct SgdUpdate {
+  const OptimizerPlan& plan;
+  Row row;
+  const float* gradient;
+
+  template <bool Tail>
+  void operator()(int64_t c, int n) const {
+    Vec16 w = row.template load<Tail>(c, n);
+    sgd_step(plan, w, load_part<Tail>(gradient + c, n));
+    row.template store<Tail>(w, c, n);
+  }
+};
+
+template <class Row>
+struct AdagradUpdate {
+  const OptimizerPlan& plan;
+  Row row;
+  const float* gradient;
+  float* state;
+
+  template <bool Tail>
+  void operator()(int64_t c, int n) const {
+    Vec16 w = row.template load<Tail>(c, n);
+    Vec16 s = load_part<Tail>(state + c, n);
+    adagrad_step(plan, w, load_part<Tail>(gradient + c, n), s);
+    store_part<Tail>(s, state + c, n);
+    row.template store<Tail>(w, c, n);
+  }
+};
+
+/// First pass of row-wise Adagrad: the sum of squares. Absent lanes are 0 and add nothing.
+template <class Row>
+struct SquareSum {
+  const OptimizerPlan& plan;
+  Row row;
+  const float* gradient;
+  Vec16& squares;
+
+  template <bool Tail>
+  void operator()(int64_t c, int n) const {
+    const Vec16 g =
+        decayed_gradient(plan, row.template load<Tail>(c, n), load_part<Tail>(gradient + c, n));
+    squares = squares + g * g;
+  }
+};
+
+template <class Row>
+struct RowwiseAdagradUpdate {
+  const OptimizerPlan& plan;
+  Row row;
+  const float* gradient;
+  float state;
+
+  template <bool Tail>
+  void operator()(int64_t c, int n) const {
+    Vec16 w = row.template load<Tail>(c, n);
+    const Vec16 g = decayed_gradient(plan, w, load_part<Tail>(gradient + c, n));
+    rowwise_adagrad_step(plan, w, g, state);
+    row.template store<Tail>(w, c, n);
+  }
+};
+
+template <class Row>
+struct AdamUpdate {
+  const OptimizerPlan& plan;
+  Row row;
+  const float* gradient;
+  float* state1;
+  float* state2;
+
+  template <bool Tail>
+  void operator()(int64_t c, int n) const {
+    Vec16 w = row.template load<Tail>(c, n);
+    Vec16 m = load_part<Tail>(state1 + c, n);
+    Vec16 v = load_part<Tail>(state2 + c, n);
+    adam_step(plan, w, load_part<Tail>(gradient + c, n), m, v);
+    store_part<Tail>(m, state1 + c, n);
+    store_part<Tail>(v, state2 + c, n);
+    row.template store<Tail>(w, c, n);
+  }
+};
+
+template <class Row>
+void update_row(const MergeTarget& t, Row row, int64_t dim, int32_t id, const float* gradient) {
+  const int64_t at = id * dim;
+  switch (t.plan.kind) {
+    case TT_SGD:
+      return for_vectors(dim, SgdUpdate<Row>{t.plan, row, gradient});
+    case TT_ADAGRAD:
+      return for_vectors(dim, AdagradUpdate<Row>{t.plan, row, gradient, t.state1 + at});
+    case TT_ROWWISE_ADAGRAD: {
+      Vec16 squares = Vec16::zero();
+      for_vectors(dim, SquareSum<Row>{t.plan, row, gradient, squares});
+      t.state1[id] = t.state1[id] + sum(squares) / static_cast<float>(dim);
+      return for_vectors(dim, RowwiseAdagradUpdate<Row>{t.plan, row, gradient, t.state1[id]});
+    }
+    case TT_ADAM:
+      return for_vectors(dim, AdamUpdate<Row>{t.plan, row, gradient, t.state1 + at, t.state2 + at});
+  }
+}
+
+void finish(const MergeJob& job, int32_t id, int64_t run, const float* gradient) {
+  const MergeTarget& t = job.target;
+  const int64_t dim = job.dim;
+  if (t.ids != nullptr) {
+    t.ids[run] = id;
+    memcpy(t.values + run * dim, gradient, static_cast<size_t>(dim) * sizeof(float));
+  } else if (t.dtype == TT_BFLOAT16) {
+    auto* w = static_cast<uint16_t*>(t.weights) + id * dim;
+    update_row(t, Bfloat16Row{w, t.plan.step, id}, dim, id, gradient);
+  } else {
+    update_row(t, Float32Row{static_cast<float*>(t.weights) + id * dim}, dim, id, gradient);
+  }
+}
+
+void prefetch_target(const MergeJob& job, int32_t id) {
+  const MergeTarget& t = job.target;
+  if (t.ids != nullptr) return;
+  const size_t row = static_cast<size_t>(job.dim);
+  const size_t at = static_cast<size_t>(id) * row;
+  const size_t weight_size = t.dtype == TT_BFLOAT16 ? 2 : 4;
+  prefetch_bytes(static_cast<const char*>(t.weights) + at * weight_size, row * weight_size);
+  if (t.plan.kind == TT_ROWWISE_ADAGRAD) {
+    prefetch(t.state1 + id);
+  } else if (t.plan.kind != TT_SGD) {
+    prefetch_bytes(t.state1 + at, row * 4);
+    if (t.plan.kind == TT_ADAM) prefetch_bytes(t.state2 + at, row * 4);
+  }
+}
+
+void sum_segment(const MergeJob& job, const Lookup* lookups, int64_t count, float* out) {
+  sum_run<true>(job, lookups, count, out);
+}
+
+void merge(const MergeJob& job, const Lookup* lookups, int64_t count, int64_t first_run,
+           float* scratch) {
+  int64_t ahead = 0;
+  int64_t run = first_run;
+  for (int64_t begin = 0; begin < count;) {
+    const int32_t id = lookup_id(lookups[begin]);
+    int64_t end = begin + 1;
+    while (end < count && lookup_id(lookups[end]) == id) ++end;
+    const int64_t wanted = end + kLookupReadAhead < count ? end + kLookupReadAhead : count;
+    for (; ahead < wanted; ++ahead) {
+      prefetch_lookup(job, lookups[ahead]);
+      prefetch_target(job, lookup_id(lookups[ahead]));
+    }
+    if (end - begin <= kSegment) {
+      sum_run<false>(job, lookups + begin, end - begin, scratch);
+      finish(job, id, run, scratch);
+    }
+    ++run;
+    begin = end;
+  }
+}
+
+struct AddRows {
+  const float* rows;
+  int64_t stride, count;
+  float* total;
+
+  template <bool Tail>
+  void operator()(int64_t c, int n) const {
+    Vec16 s = load_part<Tail>(rows + c, n);
+    for (int64_t i = 1; i < count; ++i) s = s + load_part<Tail>(rows + i * stride + c, n);
+    store_part<Tail>(s, total + c, n);
+  }
+};
+
+void add_rows(const float* rows, int64_t stride, int64_t count, int32_t dim, float* total) {
+  for_vectors(dim, AddRows{rows, stride, count, total});
+}
+
+void dense(const DenseJob& job) {
+  const Float32Row row{job.parameters};
+  switch (job.plan.kind) {
+    case TT_SGD:
+      return for_vectors(job.count, SgdUpdate<Float32Row>{job.plan, row, job.gradients});
+    case TT_ADAGRAD:
+      return for_vectors(job.count,
+                         AdagradUpdate<Float32Row>{job.plan, row, job.gradients, job.state1});
+    case TT_ADAM:
+      return for_vectors(
+          job.count, AdamUpdate<Float32Row>{job.plan, row, job.gradients, job.state1, job.state2});
+  }
+}
+
+}  // namespace
+}  // namespace TT_ISA_NAMESPACE
+}  // namespace tt::cpu
