@@ -1,0 +1,101 @@
+// One sweep over the n x m scores in blocks of rows.
+#ifndef TWINTAIL_CPU_LOSS_PASS_H
+#define TWINTAIL_CPU_LOSS_PASS_H
+
+#include <atomic>
+#include <cstdint>
+
+#include "arena.h"
+#include "kernels.h"
+#include "masks.h"
+#include "plan.h"
+#include "pool.h"
+
+namespace tt::cpu::loss {
+
+/// A view's unit vectors in the three layouts that the products want.
+struct Packed {
+  void* tiles = nullptr;   // as queries: [rows][stride], scaled
+  void* panels = nullptr;  // as candidates: [panels][depth][panel_columns]
+  void* rows = nullptr;    // as the operand of row_products: [columns or pairs][stride]
+  float* inverse_norm = nullptr;
+};
+
+/// What a pass reads, beyond the plan.
+struct PassInput {
+  Epilogue epilogue;
+  const Packed* queries;
+  const Packed* candidates;
+  const float* query_source;  // [n][d], for scaling
+  const float* bias;
+  const float* row_shift = nullptr;  // [rows]
+  const float* row_factor = nullptr;
+  const float* column_shift = nullptr;  // [columns]
+  const float* column_factor = nullptr;
+  const int32_t* positives = nullptr;  // NULL: pos(i) = i
+  const Duplicates* duplicates = nullptr;
+  bool row_products = false;      // U is wanted
+  float* v = nullptr;             // [columns][width], zeroed: column_products are wanted
+  double* column_sums = nullptr;  // [columns], zeroed: sum_columns
+};
+
+/// A block of rows in one worker's memory, as the row stage sees it.
+struct Block {
+  int64_t first_row;
+  int count;            // real rows
+  const float* sums;    // [row][lanes]
+  const float* maxima;  // [row][lanes], online only
+  float* u;             // [row][width]
+  float* scale;         // [row], out: factor on the unit query for column_products
+};
+
+class Pass {
+ public:
+  Pass(Pool& pool, ArenaScope& scope, const Problem& problem, const Plan& plan,
+       const Kernels& kernels, bool round);
+
+  /// Runs all blocks. rows_done(const Block&) is called for each when its sums, and U if wanted, are
+  /// complete; afterwards V and column sums are added to in the order of blocks.
+  template <class F>
+  void run(const PassInput& input, F&& rows_done) {
+    start(input);
+    pool_.run(plan_.blocks, [&](int64_t block, int worker) {
+      const Block view = score(input, block, worker);
+      rows_done(view);
+      add_columns(input, block, worker);
+    });
+  }
+
+ private:
+  struct alignas(64) Turn {
+    std::atomic<int64_t> next;
+  };
+  struct Worker {
+    void* weights;  // [panels or chunk][rows][panel_columns]
+    void* pairs;    // [panels][rows / 2][panel_columns]
+    float *u, *sums, *maxima, *scale, *column_sums;
+    void* scaled;  // [rows or pairs][stride]
+    uint32_t* dropped;
+    uint8_t* marked;
+  };
+
+  void start(const PassInput& input);
+  void make_room(const PassInput& input, Worker& worker);
+  Block score(const PassInput& input, int64_t block, int worker);
+  void mark(const PassInput& input, int64_t first_row, int count, int tiles, Worker& worker);
+  void add_columns(const PassInput& input, int64_t block, int worker);
+  void wait_for_turn(int64_t turn, int64_t block);
+
+  Pool& pool_;
+  ArenaScope& scope_;
+  const Problem& problem_;
+  const Plan& plan_;
+  const Kernels& kernels_;
+  bool round_;
+  int workers_;
+  Worker* worker_;
+  Turn* turns_;
+};
+
+}  // namespace tt::cpu::loss
+#endif

@@ -1,0 +1,55 @@
+#include "plan.h"
+
+#include <algorithm>
+
+namespace tt::cpu::loss {
+namespace {
+
+constexpr double kLog2E = 1.4426950408889634;
+
+// Tuned on Zen 5 (d = 64 and 128, n = m from 1024 to 16384), see docs/performance.md.
+constexpr int64_t kBlockRows = 84;        // V is read and written once a block
+constexpr int64_t kBlockBytes = 4 << 20;  // of exponentials, while that leaves enough rows
+constexpr int64_t kLeastBlockRows = 28;
+constexpr int64_t kChunkColumns = 512;  // exponentials stay in L2 until row_products read them
+constexpr int64_t kTurnColumns = 128;
+constexpr int64_t kBlockMultiple = 4;  // so that few threads share the blocks evenly
+
+int64_t round_up(int64_t x, int64_t to) {
+  return (x + to - 1) / to * to;
+}
+
+}  // namespace
+
+Plan::Plan(const Problem& problem, const Kernels& kernels) {
+  width = static_cast<int>(round_up(problem.d, 16));
+  stride = width;
+  // Fourteen rows whose distance is a multiple of 2 KiB would fight for the same cache sets.
+  if (stride % 512 == 0) stride += 16;
+  depth = kernels.pairs ? (problem.d + 1) / 2 : problem.d;
+  row_tiles = (problem.n + kernels.tile_rows - 1) / kernels.tile_rows;
+  panels = (problem.m + kernels.panel_columns - 1) / kernels.panel_columns;
+  rows = row_tiles * kernels.tile_rows;
+  columns = panels * kernels.panel_columns;
+
+  const int64_t fitting = kBlockBytes / (static_cast<int64_t>(sizeof(float)) * columns);
+  const int64_t block_rows = std::clamp(fitting, kLeastBlockRows, kBlockRows);
+  const int64_t block_tiles = std::max<int64_t>(1, block_rows / kernels.tile_rows);
+  blocks = (row_tiles + block_tiles - 1) / block_tiles;
+  blocks = std::min(row_tiles, round_up(blocks, kBlockMultiple));
+  most_tiles = static_cast<int>((row_tiles + blocks - 1) / blocks);
+  most_rows = static_cast<int64_t>(most_tiles) * kernels.tile_rows;
+  chunk_panels = static_cast<int>(kChunkColumns / kernels.panel_columns);
+  turn_panels = static_cast<int>(kTurnColumns / kernels.panel_columns);
+}
+
+Range::Range(const Problem& problem) {
+  scale = kLog2E * problem.inverse_temperature;
+  const double most = scale - kLog2E * problem.least_log_q;
+  const double least = -scale - kLog2E * problem.most_log_q;
+  // 2^104 leaves room for sums over 2^20 columns; then 2^20 / sum is a normal float too.
+  wide = most - least > 208.0;
+  shift = wide ? 0.0 : -0.5 * (most + least);
+}
+
+}  // namespace tt::cpu::loss

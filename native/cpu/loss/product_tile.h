@@ -1,0 +1,120 @@
+// The other two products: row_products (rows of U from e and candidates) and column_products (rows
+// of V from e, read down its columns, and scaled queries). Local to the including file.
+#ifndef TWINTAIL_CPU_LOSS_PRODUCT_TILE_H
+#define TWINTAIL_CPU_LOSS_PRODUCT_TILE_H
+
+#include "kernels.h"
+
+namespace tt::cpu::loss {
+namespace {
+
+/// out[kRows][kVectors vectors] += sum over panels and depth of weights * operand row. Weights step
+/// by kRowStep from one result row to the next and by kDepthStep along the sum.
+template <class M, int kRows, int kVectors, int kRowStep, int kDepthStep>
+__attribute__((noinline)) void product_tile(const typename M::Element* weights, int panels,
+                                            int64_t panel_stride, int64_t depth,
+                                            const typename M::Element* operand, int64_t stride,
+                                            float* out, int64_t out_stride) {
+  using V = typename M::Vec;
+  typename M::T x[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) x[i][v] = V::load(out + i * out_stride + v * V::kLanes);
+  }
+  for (int p = 0; p < panels; ++p) {
+    const typename M::Element* w = weights + p * panel_stride;
+    for (int64_t k = 0; k < depth; ++k) {
+      typename M::Operand b[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) b[v] = M::load(operand + v * V::kLanes);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        const auto a = M::broadcast(w + i * kRowStep);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) x[i][v] = M::madd(x[i][v], a, b[v]);
+      }
+      operand += stride;
+      w += kDepthStep;
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) V::store(out + i * out_stride + v * V::kLanes, x[i][v]);
+  }
+}
+
+// ---- row_products: slices two vectors wide, so that a slice of many candidates stays in L1 -------
+
+template <class M, int kVectors>
+void row_slice(const ProductArgs& a, int column) {
+  using Element = typename M::Element;
+  constexpr int kRows = M::kTileRows, kColumns = 2 * M::Vec::kLanes;
+  constexpr int kRowElements = M::kPairs ? kColumns / 2 : kColumns;
+  const int64_t panel_stride = static_cast<int64_t>(a.row_tiles) * kRows * kRowElements;
+  const auto* weights = static_cast<const Element*>(a.weights);
+  const Element* operand = static_cast<const Element*>(a.operand) + column;
+  for (int64_t r = 0; r < a.row_tiles; ++r) {
+    product_tile<M, kRows, kVectors, kRowElements, 1>(
+        weights + r * kRows * kRowElements, a.panels, panel_stride, kRowElements, operand, a.stride,
+        a.out + r * kRows * a.out_stride + column, a.out_stride);
+  }
+}
+
+template <class M>
+void row_products(const ProductArgs& a) {
+  constexpr int kLanes = M::Vec::kLanes;
+  int column = 0;
+  for (; column + 2 * kLanes <= a.width; column += 2 * kLanes) row_slice<M, 2>(a, column);
+  if (column < a.width) row_slice<M, 1>(a, column);
+}
+
+// ---- column_products: slices as wide as the registers allow -----------------------------------
+
+/// Result rows that a slice of kVectors vectors leaves accumulators for.
+template <class M>
+constexpr int most_rows(int vectors) {
+  constexpr int kRegisters = M::Vec::kLanes == 16 ? 28 : 12;
+  return kRegisters / vectors < 16 ? kRegisters / vectors : 16;
+}
+
+/// Columns [kFirst, panel_columns) in groups as equal as possible: 7 7 6 6 6 for 32.
+template <class M, int kVectors, int kFirst>
+inline void column_groups(const ProductArgs& a, int column) {
+  using Element = typename M::Element;
+  constexpr int kColumns = 2 * M::Vec::kLanes, kLeft = kColumns - kFirst;
+  if constexpr (kLeft > 0) {
+    constexpr int kMost = most_rows<M>(kVectors);
+    constexpr int kGroups = (kLeft + kMost - 1) / kMost;
+    constexpr int kRows = (kLeft + kGroups - 1) / kGroups;
+    const int64_t rows = static_cast<int64_t>(a.row_tiles) * M::kTileRows;
+    product_tile<M, kRows, kVectors, 1, kColumns>(
+        static_cast<const Element*>(a.weights) + kFirst, 1, 0, M::kPairs ? rows / 2 : rows,
+        static_cast<const Element*>(a.operand) + column, a.stride,
+        a.out + kFirst * a.out_stride + column, a.out_stride);
+    column_groups<M, kVectors, kFirst + kRows>(a, column);
+  }
+}
+
+template <class M>
+void column_products(const ProductArgs& a) {
+  constexpr int kLanes = M::Vec::kLanes, kWidest = M::kProductVectors;
+  int column = 0;
+  while (column < a.width) {
+    const int left = (a.width - column) / kLanes;  // vectors
+    int vectors = left < kWidest ? left : kWidest;
+    if (left == kWidest + 1 && kWidest == 4) vectors = 3;  // 3 + 2 rather than 4 + 1
+    if constexpr (kWidest == 4) {
+      if (vectors == 4) column_groups<M, 4, 0>(a, column);
+      if (vectors == 3) column_groups<M, 3, 0>(a, column);
+    }
+    if (vectors == 2) column_groups<M, 2, 0>(a, column);
+    if (vectors == 1) column_groups<M, 1, 0>(a, column);
+    column += vectors * kLanes;
+  }
+}
+
+}  // namespace
+}  // namespace tt::cpu::loss
+#endif

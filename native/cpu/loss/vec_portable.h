@@ -1,0 +1,89 @@
+// Four floats in the compiler's own vector type: SSE2 on x86-64, Neon on AArch64, without a fused
+// multiply-add. Everything is local to the including file.
+#ifndef TWINTAIL_CPU_LOSS_VEC_PORTABLE_H
+#define TWINTAIL_CPU_LOSS_VEC_PORTABLE_H
+
+#include <cstdint>
+#include <cstring>
+
+#include "exp2_constants.h"
+
+namespace tt::cpu::loss {
+namespace {
+
+struct VecPortable {
+  typedef float T __attribute__((vector_size(16)));
+  typedef int32_t Int __attribute__((vector_size(16)));
+  static constexpr int kLanes = 4;
+
+  static T zero() { return T{}; }
+  static T set1(float x) { return T{x, x, x, x}; }
+  static T load(const float* p) { return load_unaligned(p); }
+  static T load_unaligned(const float* p) {
+    T v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+  }
+  static void store(float* p, T v) { store_unaligned(p, v); }
+  static void store_unaligned(float* p, T v) { std::memcpy(p, &v, sizeof v); }
+  /// The first `count` floats, zeros behind them; nothing else is touched.
+  static T load_part(const float* p, int count) {
+    T v = zero();
+    for (int k = 0; k < kLanes; ++k) v[k] = k < count ? p[k] : 0.0f;
+    return v;
+  }
+  static void store_part(float* p, T v, int count) {
+    for (int k = 0; k < kLanes; ++k) {
+      if (k < count) p[k] = v[k];
+    }
+  }
+
+  static T add(T a, T b) { return a + b; }
+  static T sub(T a, T b) { return a - b; }
+  static T mul(T a, T b) { return a * b; }
+  static T fma(T a, T b, T c) { return a * b + c; }
+  /// The second operand where either is NaN.
+  static T max(T a, T b) { return select(a > b, a, b); }
+  /// value where the bit of the lane is set, else v.
+  static T replace(T v, uint32_t bits, T value) {
+    const Int lane = {1, 2, 4, 8};
+    const int32_t all = static_cast<int32_t>(bits);
+    return select((Int{all, all, all, all} & lane) == lane, value, v);
+  }
+  static float sum(T v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+  /// Nearest bfloat16, ties to even.
+  static T round_bfloat16(T v) {
+    const Int bits = (Int)v;
+    return (T)((bits + ((bits >> 16) & 1) + 0x7fff) & ~0xffff);
+  }
+
+  /// 2^t for t in [-126, 127]: p(t - floor t), then floor t is added to the exponent. t + 127 is not
+  /// negative, so truncation is floor; that it may round up to the next integer only makes f a
+  /// little negative.
+  static T exp2(T t) {
+    const Int whole = __builtin_convertvector(t + 127.0f, Int) - 127;
+    const T f = t - __builtin_convertvector(whole, T);
+    T p = set1(kExp2[0]);
+    for (int k = 1; k < 6; ++k) p = p * f + kExp2[k];
+    return select(t == t, (T)((Int)p + (whole << 23)), t);  // NaN stays NaN
+  }
+  /// The same for t in [-inf, 127]; below -126 it stays at 2^-126. NaN stays NaN.
+  static T exp2_any(T t) { return exp2(max(set1(-126.0f), t)); }
+
+  static double dot(const float* x, const float* y, int d) {
+    double sum[4] = {0, 0, 0, 0};
+    int k = 0;
+    for (; k + 4 <= d; k += 4) {
+      for (int c = 0; c < 4; ++c) sum[c] += static_cast<double>(x[k + c]) * y[k + c];
+    }
+    for (; k < d; ++k) sum[0] += static_cast<double>(x[k]) * y[k];
+    return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+  }
+
+ private:
+  static T select(Int mask, T yes, T no) { return (T)((mask & (Int)yes) | (~mask & (Int)no)); }
+};
+
+}  // namespace
+}  // namespace tt::cpu::loss
+#endif
