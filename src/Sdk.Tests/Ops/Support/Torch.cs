@@ -1,0 +1,30 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Twintail.Tests.Ops;
+
+/// <summary>Small helpers over TorchSharp, the oracle.</summary>
+internal static class Torch
+{
+    public static Tensor Of(float[] values, ScalarType type, params long[] shape) =>
+        tensor(values, dtype: ScalarType.Float32).to(type).reshape(shape);
+
+    public static Tensor Leaf(float[] values, ScalarType type, params long[] shape) =>
+        Of(values, type, shape).detach().requires_grad_(true);
+
+    public static Tensor Index(int[] values) => tensor(values, dtype: ScalarType.Int64);
+
+    public static double[] Values(Tensor t) => t.detach().to(ScalarType.Float64).contiguous().cpu().data<double>().ToArray();
+
+    public static double[] Gradient(Tensor leaf) =>
+        leaf.grad is { } gradient ? Values(gradient) : new double[leaf.numel()];
+
+    /// <summary>Rows scaled to length 1; rows with norm below 1e-12 become zero and get no gradient.</summary>
+    public static Tensor Unit(Tensor rows)
+    {
+        Tensor squares = (rows * rows).sum(1, keepdim: true);
+        Tensor counts = squares.detach().sqrt() >= 1e-12;
+        Tensor norm = where(counts, squares, ones_like(squares)).sqrt();
+        return where(counts, rows / norm, zeros_like(rows));
+    }
+}
