@@ -1,0 +1,264 @@
+using System.Globalization;
+using System.Text;
+using Twintail.Data.Synthetic;
+using Twintail.Features;
+
+namespace Twintail.Data;
+
+/// <summary>An item of a synthetic catalogue.</summary>
+/// <param name="Id">External id.</param>
+/// <param name="Genres">One or two.</param>
+/// <param name="Tags">Two to six.</param>
+/// <param name="Brand">Who made it.</param>
+/// <param name="Tier">A level that follows from the brand: related features are what the correlated mask is about.</param>
+/// <param name="Price">Follows the brand's level.</param>
+/// <param name="Year">Says nothing about taste.</param>
+/// <param name="Colour">Says nothing about taste.</param>
+public sealed record SyntheticItem(
+    string Id, string[] Genres, string[] Tags, string Brand, string Tier, double Price, int Year, string Colour);
+
+/// <summary>A user of a synthetic catalogue.</summary>
+/// <param name="Id">External id.</param>
+/// <param name="AgeGroup">Goes with the favourite genre.</param>
+/// <param name="Country">Says nothing about taste.</param>
+public sealed record SyntheticUser(string Id, string AgeGroup, string Country);
+
+/// <summary>A click: row of the user, row of the item, time in seconds, split.</summary>
+/// <param name="User">Row of the user.</param>
+/// <param name="Item">Row of the item.</param>
+/// <param name="Time">Seconds since 1970.</param>
+/// <param name="Split">train, valid, valid_cold, test or test_cold.</param>
+public sealed record SyntheticClick(int User, int Item, long Time, string Split);
+
+/// <summary>
+/// A catalogue with a long tail and users with tastes, drawn from a seed. Each item has a character, a vector that its genres, tags and
+/// brand tell in part; each user a taste and a price they like. User u draws items without replacement with probability proportional to
+/// exp( strength · cos(taste_u, character_i) − (log price_i − liking_u)² / 2 ) / (rank_i + 10)^s, where the rank of an item in popularity
+/// has nothing to do with its features. Clicks on the cold items go to valid_cold and test_cold; of the others the latest 15 % of each
+/// user are test and the 10 % before them valid.
+/// </summary>
+public sealed class SyntheticCatalogue
+{
+    private const double TestShare = 0.15;
+    private const double ValidShare = 0.10;
+    private const int LeastClicks = 5;
+    private const long Start = 1_700_000_000;
+    private const int Day = 86_400;
+
+    private static readonly string[] Colours = ["red", "green", "blue", "black", "white", "grey"];
+    private static readonly string[] Tiers = ["budget", "standard", "premium", "luxury"];
+    private static readonly string[] Ages = ["-17", "18-24", "25-34", "35-49", "50-"];
+    private static readonly string[] Countries = ["at", "br", "ca", "de", "fr", "in", "jp", "us"];
+
+    private readonly Latent _latent;
+    private readonly Xoshiro _random;
+    private readonly double[][] _characters;
+    private readonly double[] _logPrices;
+    private readonly double[] _logPopularity;
+    private readonly byte[] _cold;
+
+    private SyntheticCatalogue(SyntheticOptions options)
+    {
+        Options = options;
+        _random = new Xoshiro(options.Seed);
+        _latent = new Latent(_random);
+        _characters = new double[options.Items][];
+        _logPrices = new double[options.Items];
+        Items = Enumerable.Range(0, options.Items).Select(MakeItem).ToArray();
+        _logPopularity = MakePopularity();
+        _cold = MakeCold();
+        var users = new List<SyntheticUser>();
+        var clicks = new List<SyntheticClick>();
+        for (int user = 0; user < options.Users; user++)
+        {
+            users.Add(MakeUser(user, clicks));
+        }
+
+        clicks.Sort((a, b) => a.Time != b.Time ? a.Time.CompareTo(b.Time) : a.User != b.User ? a.User.CompareTo(b.User) : a.Item.CompareTo(b.Item));
+        Users = users;
+        Clicks = clicks;
+    }
+
+    /// <summary>What was asked for.</summary>
+    public SyntheticOptions Options { get; }
+
+    /// <summary>The items.</summary>
+    public IReadOnlyList<SyntheticItem> Items { get; }
+
+    /// <summary>The users.</summary>
+    public IReadOnlyList<SyntheticUser> Users { get; }
+
+    /// <summary>The clicks by time.</summary>
+    public IReadOnlyList<SyntheticClick> Clicks { get; }
+
+    /// <summary>Draws a catalogue; the same options give the same one.</summary>
+    /// <exception cref="BadArgumentException">An option is out of range.</exception>
+    public static SyntheticCatalogue Generate(SyntheticOptions? options = null)
+    {
+        options ??= new SyntheticOptions();
+        options.Validate();
+        return new SyntheticCatalogue(options);
+    }
+
+    /// <summary>Writes interactions.csv, items.csv and users.csv into a folder, which is made if need be.</summary>
+    /// <returns>The options that read them back.</returns>
+    /// <exception cref="IOException">The folder cannot be written.</exception>
+    public DatasetOptions WriteCsv(string directory)
+    {
+        Directory.CreateDirectory(directory);
+        var options = new DatasetOptions
+        {
+            Interactions = Path.Combine(directory, "interactions.csv"),
+            Items = Path.Combine(directory, "items.csv"),
+            Users = Path.Combine(directory, "users.csv"),
+        };
+        Write(
+            options.Items,
+            "item_id,genres,tags,brand,tier,price,year,colour",
+            Items.Select(i => FormattableString.Invariant(
+                $"{i.Id},{string.Join('|', i.Genres)},{string.Join('|', i.Tags)},{i.Brand},{i.Tier},{i.Price:F2},{i.Year},{i.Colour}")));
+        Write(options.Users, "user_id,age_group,country", Users.Select(u => $"{u.Id},{u.AgeGroup},{u.Country}"));
+        Write(
+            options.Interactions,
+            "user_id,item_id,timestamp,split",
+            Clicks.Select(c => FormattableString.Invariant($"{Users[c.User].Id},{Items[c.Item].Id},{c.Time},{c.Split}")));
+        return options;
+    }
+
+    /// <summary>Reads it as <see cref="DatasetReader"/> does, by way of temporary files.</summary>
+    public Dataset ToDataset()
+    {
+        string folder = Directory.CreateTempSubdirectory("twintail-synthetic-").FullName;
+        try
+        {
+            return DatasetReader.Read(WriteCsv(folder)).Dataset;
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private static void Write(string path, string header, IEnumerable<string> lines)
+    {
+        using var writer = new StreamWriter(path, append: false, new UTF8Encoding(false)) { NewLine = "\n" };
+        writer.WriteLine(header);
+        foreach (string line in lines)
+        {
+            writer.WriteLine(line);
+        }
+    }
+
+    private SyntheticItem MakeItem(int row)
+    {
+        int genre = _random.Below(_latent.Genres.Length);
+        int[] genres = _random.Uniform() < 0.4 ? new[] { genre, _random.Below(_latent.Genres.Length) }.Distinct().ToArray() : [genre];
+        double[] theme = new double[Latent.Length];
+        foreach (int g in genres)
+        {
+            theme = Latent.Add(theme, _latent.Genres[g], 1.0 / genres.Length);
+        }
+
+        double[] unexplained = _random.Direction(Latent.Length);
+        double[] lean = Latent.Add(theme, unexplained, 0.5);
+        int[] tags = Draw(2 + _random.Below(5), _latent.Tags.Count, t => 3 * Latent.Dot(lean, _latent.Tags[t].Vector) + (genres.Contains(_latent.Tags[t].Genre) ? 2 : 0));
+        int brand = Draw(1, _latent.Brands.Count, b => 3 * Latent.Dot(lean, _latent.Brands[b].Vector))[0];
+        double[] told = theme;
+        foreach (int tag in tags)
+        {
+            told = Latent.Add(told, _latent.Tags[tag].Vector, 1.0 / tags.Length);
+        }
+
+        told = Latent.Normalize(Latent.Add(told, _latent.Brands[brand].Vector, 0.5));
+        double hidden = Options.Unexplained;
+        _characters[row] = Latent.Normalize(Latent.Add(Array.ConvertAll(told, x => x * (1 - hidden)), unexplained, hidden));
+        double level = _latent.Brands[brand].Level + (0.3 * _random.Normal());
+        _logPrices[row] = level;
+        return new SyntheticItem(
+            "i" + (row + 1).ToString("D5", CultureInfo.InvariantCulture),
+            Array.ConvertAll(genres, g => Latent.GenreNames[g]),
+            Array.ConvertAll(tags, t => _latent.Tags[t].Name),
+            _latent.Brands[brand].Name,
+            Tiers[level < -0.8 ? 0 : level < 0.3 ? 1 : level < 1.2 ? 2 : 3],
+            Math.Round(20 * Math.Exp(0.6 * level), 2),
+            1995 + _random.Below(30),
+            Colours[_random.Below(Colours.Length)]);
+    }
+
+    private double[] MakePopularity()
+    {
+        int[] ranks = Enumerable.Range(0, Options.Items).ToArray();
+        _random.Shuffle(ranks);
+        return Array.ConvertAll(ranks, rank => -Options.ZipfExponent * Math.Log(rank + 10));
+    }
+
+    // 0: warm; 1: cold, to be found in the test; 2: cold, for validation (a quarter of the cold items).
+    private byte[] MakeCold()
+    {
+        var cold = new byte[Options.Items];
+        int[] order = Enumerable.Range(0, Options.Items).ToArray();
+        _random.Shuffle(order);
+        int count = (int)Math.Round(Options.ColdShare * Options.Items);
+        for (int i = 0; i < count; i++)
+        {
+            cold[order[i]] = (byte)(i % 4 == 3 ? 2 : 1);
+        }
+
+        return cold;
+    }
+
+    private SyntheticUser MakeUser(int user, List<SyntheticClick> clicks)
+    {
+        int favourite = _random.Below(_latent.Genres.Length);
+        double[] taste = Latent.Add(_latent.Genres[favourite], _latent.Genres[_random.Below(_latent.Genres.Length)], _random.Uniform());
+        taste = Latent.Normalize(Latent.Add(taste, _latent.Tags[_random.Below(_latent.Tags.Count)].Vector, 0.7));
+        double liking = 0.7 * _random.Normal();
+        double spread = Math.Log(Options.ClicksPerUser) + (0.6 * _random.Normal()) - 0.18;
+        int count = Math.Clamp((int)Math.Round(Math.Exp(spread)), LeastClicks, Options.Items / 2);
+        int[] items = Draw(count, Options.Items, i =>
+        {
+            double distance = _logPrices[i] - liking;
+            return (Options.TasteStrength * Latent.Dot(taste, _characters[i])) - (distance * distance / 2) + _logPopularity[i];
+        });
+        _random.Shuffle(items);
+        AddClicks(user, items, clicks);
+        int age = _random.Uniform() < 0.7 ? favourite % Ages.Length : _random.Below(Ages.Length);
+        return new SyntheticUser(
+            "u" + (user + 1).ToString("D5", CultureInfo.InvariantCulture), Ages[age], Countries[_random.Below(Countries.Length)]);
+    }
+
+    private void AddClicks(int user, int[] items, List<SyntheticClick> clicks)
+    {
+        int warm = items.Count(i => _cold[i] == 0);
+        int test = Math.Max(1, (int)Math.Round(TestShare * warm)), valid = Math.Max(1, (int)Math.Round(ValidShare * warm));
+        long time = Start + _random.Below(365 * Day);
+        int seen = 0;
+        foreach (int item in items)
+        {
+            seen += _cold[item] == 0 ? 1 : 0;
+            string split = _cold[item] switch
+            {
+                1 => "test_cold",
+                2 => "valid_cold",
+                _ => seen > warm - test ? "test" : seen > warm - test - valid ? Dataset.Valid : Dataset.Train,
+            };
+            clicks.Add(new SyntheticClick(user, item, time, split));
+            time += 60 + _random.Below(Day);
+        }
+    }
+
+    // Indices drawn without replacement with probabilities proportional to exp(score): the largest of score + Gumbel noise.
+    private int[] Draw(int count, int from, Func<int, double> score)
+    {
+        var keys = new double[from];
+        int[] order = new int[from];
+        for (int i = 0; i < from; i++)
+        {
+            keys[i] = -(score(i) + _random.Gumbel());
+            order[i] = i;
+        }
+
+        Array.Sort(keys, order);
+        return order[..count];
+    }
+}

@@ -1,0 +1,50 @@
+namespace Twintail.Data;
+
+/// <summary>Size and shape of a <see cref="SyntheticCatalogue"/>.</summary>
+public sealed record SyntheticOptions
+{
+    /// <summary>Items of the catalogue.</summary>
+    public int Items { get; init; } = 4000;
+
+    /// <summary>Users.</summary>
+    public int Users { get; init; } = 6000;
+
+    /// <summary>Mean number of clicks of a user; the numbers follow a log-normal law, at least 5.</summary>
+    public double ClicksPerUser { get; init; } = 24;
+
+    /// <summary>Share of the items that have no training click; the clicks on them are the splits "valid_cold" and "test_cold".</summary>
+    public double ColdShare { get; init; } = 0.1;
+
+    /// <summary>Exponent s of the popularity 1 / (rank + 10)^s.</summary>
+    public double ZipfExponent { get; init; } = 1.1;
+
+    /// <summary>How much taste weighs against popularity: the range of the utility that comes from taste.</summary>
+    public double TasteStrength { get; init; } = 5;
+
+    /// <summary>Share of an item's character (as length of a vector) that none of its features tells.</summary>
+    public double Unexplained { get; init; } = 0.4;
+
+    /// <summary>Seed of everything random.</summary>
+    public long Seed { get; init; } = 1;
+
+    /// <summary>Checks every value.</summary>
+    /// <exception cref="BadArgumentException">The first one that is out of range.</exception>
+    public void Validate()
+    {
+        Check("items", Items, Items >= 50, "at least 50");
+        Check("users", Users, Users >= 10, "at least 10");
+        Check("clicks_per_user", ClicksPerUser, ClicksPerUser >= 5 && ClicksPerUser <= Items / 4.0, "a number from 5 to a quarter of the items");
+        Check("cold_share", ColdShare, ColdShare is >= 0 and <= 0.5, "a number in [0, 0.5]");
+        Check("zipf_exponent", ZipfExponent, ZipfExponent is >= 0 and <= 3, "a number in [0, 3]");
+        Check("taste_strength", TasteStrength, TasteStrength is >= 0 and <= 50, "a number in [0, 50]");
+        Check("unexplained", Unexplained, Unexplained is >= 0 and <= 1, "a number in [0, 1]");
+    }
+
+    private static void Check(string name, double value, bool fits, string expected)
+    {
+        if (!fits)
+        {
+            throw new BadArgumentException(name, expected, FormattableString.Invariant($"{value}"));
+        }
+    }
+}
