@@ -71,6 +71,8 @@ public enum tt_draw : int
     TT_DRAW_VALUE = 4,
     /// <summary>list dropout: position p / 4, output p % 4</summary>
     TT_DRAW_LIST = 5,
+    /// <summary>bfloat16 weights after an update, see tt_optimizer: position column / 4, output column % 4</summary>
+    TT_DRAW_ROUNDING = 6,
 }
 
 /// <summary>
@@ -363,7 +365,7 @@ public struct tt_optimizer
     /// <summary>&gt;= 0</summary>
     public float weight_decay;
     public int reserved;
-    /// <summary>t &gt;= 1, Adam</summary>
+    /// <summary>t &gt;= 1, Adam; else any number &gt;= 0 that changes with every step</summary>
     public long step;
 }
 
