@@ -1,0 +1,136 @@
+// tt_linear: BLAS on fixed blocks of rows, run by our own threads, so that the bits do not depend on how
+// many there are.
+#include <cblas.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "context.h"
+
+namespace tt::cpu {
+namespace {
+
+constexpr int64_t kBlockRows = 256;
+constexpr int64_t kMostSplits = 32;              // of the rows, for the gradient of the weights
+constexpr int64_t kMostPartialFloats = 1 << 24;  // 64 MiB
+
+int64_t blocks_of(int64_t n) {
+  return (n + kBlockRows - 1) / kBlockRows;
+}
+
+void add_bias(int64_t rows, int32_t out, const float* bias, float* y) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int32_t j = 0; j < out; ++j) y[i * out + j] += bias[j];
+  }
+}
+
+/// NaN stays NaN.
+void relu(int64_t count, float* y) {
+  for (int64_t i = 0; i < count; ++i) y[i] = y[i] < 0.0f ? 0.0f : y[i];
+}
+
+struct Backward {
+  int64_t n;
+  int32_t in, out;
+  const float* x;
+  const float* weights;
+  const float* y;  // NULL: no activation
+  const float* grad_y;
+  float* grad_x;
+};
+
+/// One block of rows: its gradient before the activation, and grad_x. Adds to the sums over rows,
+/// which `first` overwrites. masked: [kBlockRows, out].
+void backward_block(const Backward& b, int64_t block, bool first, float* masked, float* weight_sum,
+                    float* bias_sum) {
+  const int64_t begin = block * kBlockRows;
+  const auto rows = static_cast<int>(std::min(kBlockRows, b.n - begin));
+  const float* grad = b.grad_y + begin * b.out;
+  if (b.y != nullptr) {
+    const float* y = b.y + begin * b.out;
+    for (int64_t i = 0; i < int64_t{rows} * b.out; ++i) masked[i] = y[i] > 0.0f ? grad[i] : 0.0f;
+    grad = masked;
+  }
+  if (b.grad_x != nullptr) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, b.in, b.out, 1.0f, grad, b.out,
+                b.weights, b.in, 0.0f, b.grad_x + begin * b.in, b.in);
+  }
+  if (weight_sum != nullptr) {
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, b.out, b.in, rows, 1.0f, grad, b.out,
+                b.x + begin * b.in, b.in, first ? 0.0f : 1.0f, weight_sum, b.in);
+  }
+  if (bias_sum != nullptr) {
+    if (first) std::fill(bias_sum, bias_sum + b.out, 0.0f);
+    for (int i = 0; i < rows; ++i) {
+      for (int32_t j = 0; j < b.out; ++j) bias_sum[j] += grad[int64_t{i} * b.out + j];
+    }
+  }
+}
+
+/// total = the partial sums in order.
+void add_partials(Context& context, const float* partials, int64_t splits, int64_t size,
+                  float* total) {
+  constexpr int64_t kStrip = 4096;
+  context.pool.run((size + kStrip - 1) / kStrip, [&](int64_t strip, int) {
+    const int64_t begin = strip * kStrip;
+    const int64_t end = std::min(size, begin + kStrip);
+    std::copy(partials + begin, partials + end, total + begin);
+    for (int64_t s = 1; s < splits; ++s) {
+      const float* partial = partials + s * size;
+      for (int64_t i = begin; i < end; ++i) total[i] += partial[i];
+    }
+  });
+}
+
+}  // namespace
+
+void linear(Context& context, int64_t n, int32_t in, int32_t out, const float* x,
+            const float* weights, const float* bias, int32_t activation, float* y) {
+  context.pool.run(blocks_of(n), [&](int64_t block, int) {
+    const int64_t begin = block * kBlockRows;
+    const int64_t rows = std::min(kBlockRows, n - begin);
+    float* to = y + begin * out;
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(rows), out, in, 1.0f,
+                x + begin * in, in, weights, in, 0.0f, to, out);
+    if (bias != nullptr) add_bias(rows, out, bias, to);
+    if (activation == TT_RELU) relu(rows * out, to);
+  });
+}
+
+void linear_backward(Context& context, int64_t n, int32_t in, int32_t out, const float* x,
+                     const float* weights, int32_t activation, const float* y, const float* grad_y,
+                     float* grad_x, float* grad_weights, float* grad_bias) {
+  const int64_t weight_count = int64_t{in} * out;
+  if (n == 0) {
+    if (grad_weights != nullptr) std::fill(grad_weights, grad_weights + weight_count, 0.0f);
+    if (grad_bias != nullptr) std::fill(grad_bias, grad_bias + out, 0.0f);
+    return;
+  }
+  // The split follows from the shape alone.
+  const int64_t blocks = blocks_of(n);
+  const int64_t most = std::clamp(kMostPartialFloats / weight_count, int64_t{1}, kMostSplits);
+  const int64_t blocks_per_split = (blocks + most - 1) / most;
+  const int64_t splits = (blocks + blocks_per_split - 1) / blocks_per_split;
+
+  ArenaScope scope(context.arena);
+  const auto floats = [&](int64_t count) { return scope.get<float>(static_cast<size_t>(count)); };
+  float* masked = floats(context.pool.threads() * kBlockRows * out);
+  float* weight_sums = grad_weights != nullptr ? floats(splits * weight_count) : nullptr;
+  float* bias_sums = grad_bias != nullptr ? floats(splits * out) : nullptr;
+  const Backward b{n, in, out, x, weights, activation == TT_RELU ? y : nullptr, grad_y, grad_x};
+  context.pool.run(splits, [&](int64_t split, int worker) {
+    const int64_t first = split * blocks_per_split;
+    const int64_t end = std::min(blocks, first + blocks_per_split);
+    for (int64_t block = first; block < end; ++block) {
+      backward_block(b, block, block == first, masked + worker * kBlockRows * out,
+                     weight_sums != nullptr ? weight_sums + split * weight_count : nullptr,
+                     bias_sums != nullptr ? bias_sums + split * out : nullptr);
+    }
+  });
+  if (grad_weights != nullptr) {
+    add_partials(context, weight_sums, splits, weight_count, grad_weights);
+  }
+  if (grad_bias != nullptr) add_partials(context, bias_sums, splits, out, grad_bias);
+}
+
+}  // namespace tt::cpu
