@@ -11,6 +11,7 @@ var nativeBuild = artifacts.Combine("build/release");
 var nativeOutput = artifacts.Combine("native");
 var managedOutput = artifacts.Combine("managed/bin");
 var cli = artifacts.CombineWithFilePath("twintail/twintail");
+var cudaToolkit = artifacts.Combine("toolkit/cuda-12.4");
 var tests = new TestRun(Context, artifacts.Combine("test-results"));
 
 const string Solution = "Twintail.slnx";
@@ -46,16 +47,20 @@ Task("DemoPrerequisites")
 Task("Native")
     .Description("Builds libtwintail.so and the native tests and benches.")
     .IsDependentOn("Prerequisites")
-    .Does(() =>
+    .Does(() => BuildNative());
+
+/// fresh: forget which compilers were found before.
+void BuildNative(bool fresh = false)
 {
-    Run("cmake", "--preset", "release", $"-DTWINTAIL_TESTS={(Prerequisites.CanTest(Context) ? "ON" : "OFF")}");
+    var withTests = Prerequisites.CanTest(Context) ? "ON" : "OFF";
+    Run("cmake", ["--preset", "release", $"-DTWINTAIL_TESTS={withTests}", .. fresh ? ["--fresh"] : Array.Empty<string>()]);
     Run("cmake", "--build", nativeBuild.FullPath, "--parallel", Environment.ProcessorCount.ToString());
     EnsureDirectoryExists(nativeOutput);
     foreach (var library in GetFiles($"{nativeBuild}/lib/libtwintail*.so"))
     {
         ReplaceFile(library, nativeOutput.CombineWithFilePath(library.GetFilename()));
     }
-});
+}
 
 /// Copies by way of a new file, so that a program that runs with the old one keeps it whole.
 void ReplaceFile(FilePath from, FilePath to)
@@ -150,8 +155,12 @@ Task("Cuda")
     .IsDependentOn("Prerequisites")
     .Does(() =>
 {
-    Run("bash", "native/cuda/install-toolkit.sh");
-    RunTarget("Native");
+    if (Context.Tools.Resolve("nvcc") is null && !HasEnvironmentVariable("CUDACXX"))
+    {
+        Run("bash", "native/cuda/install-toolkit.sh", cudaToolkit.FullPath);
+        Environment.SetEnvironmentVariable("CUDACXX", cudaToolkit.CombineWithFilePath("bin/nvcc").FullPath);
+    }
+    BuildNative(fresh: true);
 });
 
 Task("Clean")

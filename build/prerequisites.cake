@@ -67,7 +67,7 @@ public static class Prerequisites
     {
         var settings = new ProcessSettings
         {
-            Arguments = arguments,
+            Arguments = "-o DPkg::Lock::Timeout=300 " + arguments,
             EnvironmentVariables = new Dictionary<string, string> { ["DEBIAN_FRONTEND"] = "noninteractive" },
         };
         var code = context.StartProcess("apt-get", settings);
