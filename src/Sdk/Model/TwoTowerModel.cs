@@ -1,59 +1,95 @@
 using Twintail.Features;
-using Twintail.Retrieval;
 using Twintail.Training;
 
 namespace Twintail.Model;
 
 /// <summary>
 /// A trained two-tower model with its catalogue. Vectors are of unit length: the score of a user and an item is their dot product.
+/// A model belongs to its device and, like that, is used by one thread at a time.
 /// </summary>
-public sealed class TwoTowerModel : IDisposable
+public sealed partial class TwoTowerModel : IDisposable
 {
+    private const int BlockRows = 4096;
+    private readonly bool _ownsNetwork;
+    private TowerActivations? _items;
+    private TowerActivations? _users;
+    private DeviceBuffer<float>? _itemVectors;
+
+    internal TwoTowerModel(Network network, Catalogue catalogue, TrainingOptions options, bool ownsNetwork)
+    {
+        Network = network;
+        Catalogue = catalogue;
+        Options = options;
+        _ownsNetwork = ownsNetwork;
+    }
+
     /// <summary>The device that holds the weights.</summary>
-    public Device Device => throw new NotImplementedException();
+    public Device Device => Network.Device;
 
     /// <summary>The options that it was trained with.</summary>
-    public TrainingOptions Options => throw new NotImplementedException();
+    public TrainingOptions Options { get; }
 
     /// <summary>Items, users and histories.</summary>
-    public Catalogue Catalogue => throw new NotImplementedException();
+    public Catalogue Catalogue { get; }
 
-    /// <summary>Whether a folder holds a model.</summary>
-    public static bool Exists(string directory) => throw new NotImplementedException();
+    /// <summary>Length d of the vectors.</summary>
+    public int Dimension => Options.Dimension;
+
+    internal Network Network { get; }
+
+    /// <summary>Whether a folder holds a whole model.</summary>
+    public static bool Exists(string directory) => new ModelFolder(directory).HasModel;
 
     /// <summary>Reads the folder that <see cref="Save"/> or a training has written.</summary>
-    /// <exception cref="CorruptFileException">A file is damaged or does not fit.</exception>
+    /// <exception cref="CorruptFileException">A file is damaged or does not fit the others.</exception>
     /// <exception cref="IOException">A file is missing or cannot be read.</exception>
-    public static TwoTowerModel Load(Device device, string directory) => throw new NotImplementedException();
+    public static TwoTowerModel Load(Device device, string directory)
+    {
+        var folder = new ModelFolder(directory);
+        TrainingOptions options = folder.ReadConfig();
+        Catalogue catalogue = folder.ReadCatalogue();
+        var network = new Network(device, catalogue, options);
+        try
+        {
+            folder.ReadWeights(network);
+            return new TwoTowerModel(network, catalogue, options, ownsNetwork: true);
+        }
+        catch
+        {
+            network.Dispose();
+            throw;
+        }
+    }
 
-    /// <summary>Writes config.json, weights.safetensors and catalogue.safetensors, each of them atomically.</summary>
-    public void Save(string directory) => throw new NotImplementedException();
-
-    /// <summary>Unit vectors [rows.Length, d] of items.</summary>
-    public float[] EmbedItems(int[] rows) => throw new NotImplementedException();
-
-    /// <summary>Unit vectors [rows.Length, d] of users of the catalogue, with their features and histories.</summary>
-    public float[] EmbedUsers(int[] rows) => throw new NotImplementedException();
-
-    /// <summary>Unit vectors [histories.Count, d] of unseen users: item rows that they have clicked, and features if known.</summary>
-    /// <param name="histories">Item rows, oldest first.</param>
-    /// <param name="features">Their features, with the columns of the catalogue's users; null: unknown.</param>
-    public float[] EmbedUsers(IReadOnlyList<int[]> histories, FeatureTable? features = null) => throw new NotImplementedException();
-
-    /// <summary>The best items for a user of the catalogue.</summary>
-    /// <param name="userId">External id.</param>
-    /// <param name="k">How many.</param>
-    /// <param name="excludeHistory">Whether the user's training items are left out.</param>
-    /// <exception cref="BadArgumentException">The catalogue has no such user.</exception>
-    public Recommendation Recommend(string userId, int k, bool excludeHistory = true) => throw new NotImplementedException();
-
-    /// <summary>The best items for an unseen user with a history; ids that the catalogue lacks are ignored and counted.</summary>
-    public Recommendation Recommend(IReadOnlyList<string> history, int k, bool excludeHistory = true) => throw new NotImplementedException();
-
-    /// <summary>The items whose vectors are nearest to an item's, itself left out.</summary>
-    /// <exception cref="BadArgumentException">The catalogue has no such item.</exception>
-    public Recommendation Similar(string itemId, int k) => throw new NotImplementedException();
+    /// <summary>Writes config.json, catalogue.safetensors and weights.safetensors, each of them atomically.</summary>
+    /// <exception cref="IOException">The disk is full, ...; files that were there before are whole.</exception>
+    public void Save(string directory)
+    {
+        Directory.CreateDirectory(directory);
+        var folder = new ModelFolder(directory);
+        folder.WriteConfig(Options);
+        folder.WriteCatalogue(Catalogue);
+        folder.WriteWeights(Network);
+    }
 
     /// <summary>Frees the weights.</summary>
-    public void Dispose() => throw new NotImplementedException();
+    public void Dispose()
+    {
+        WeightsChanged();
+        _items?.Dispose();
+        _users?.Dispose();
+        _items = null;
+        _users = null;
+        if (_ownsNetwork)
+        {
+            Network.Dispose();
+        }
+    }
+
+    /// <summary>Forgets what was computed from the weights.</summary>
+    internal void WeightsChanged()
+    {
+        _itemVectors?.Dispose();
+        _itemVectors = null;
+    }
 }

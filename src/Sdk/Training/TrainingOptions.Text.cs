@@ -27,11 +27,15 @@ public sealed partial record TrainingOptions
         return options;
     }
 
-    /// <summary>Sets every option that a JSON object names; does not check the ranges (see <see cref="Validate"/>).</summary>
+    /// <summary>
+    /// Sets every option that a JSON object names; does not check the ranges (see <see cref="Validate"/>). The config.json of a model
+    /// may be given as it is: then its member "options" is taken.
+    /// </summary>
     /// <exception cref="BadArgumentException">Not a JSON object, an unknown option or a value of the wrong type.</exception>
     public void Apply(string json)
     {
-        foreach (KeyValuePair<string, object?> entry in JsonText.ParseObject(json, "options"))
+        JsonObject members = JsonText.ParseObject(json, "options");
+        foreach (KeyValuePair<string, object?> entry in members["options"] as JsonObject ?? members)
         {
             Set(entry.Key, AsText(entry.Key, entry.Value));
         }
