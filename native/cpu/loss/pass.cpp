@@ -92,8 +92,7 @@ void Pass::mark(const PassInput& input, int64_t first_row, int count, int tiles,
   }
 }
 
-Block Pass::score(const PassInput& input, int64_t block, int worker) {
-  Worker& w = worker_[worker];
+Block Pass::score(const PassInput& input, int64_t block, Worker& w) {
   const int64_t first_tile = plan_.first_tile(block);
   const int tiles = static_cast<int>(plan_.first_tile(block + 1) - first_tile);
   const int rows = tiles * kernels_.tile_rows;
@@ -167,9 +166,8 @@ void Pass::wait_for_turn(int64_t turn, int64_t block) {
   }
 }
 
-void Pass::add_columns(const PassInput& input, int64_t block, int worker) {
+void Pass::add_columns(const PassInput& input, int64_t block, Worker& w) {
   if (input.v == nullptr && input.column_sums == nullptr) return;
-  Worker& w = worker_[worker];
   const int64_t first_tile = plan_.first_tile(block);
   const int tiles = static_cast<int>(plan_.first_tile(block + 1) - first_tile);
   const int rows = tiles * kernels_.tile_rows;

@@ -59,7 +59,8 @@ class Pass {
   template <class F>
   void run(const PassInput& input, F&& rows_done) {
     start(input);
-    pool_.run(plan_.blocks, [&](int64_t block, int worker) {
+    pool_.run(plan_.blocks, [&](int64_t block, int thread) {
+      Worker& worker = worker_[plan_.blocks < pool_.threads() ? block : thread];
       const Block view = score(input, block, worker);
       rows_done(view);
       add_columns(input, block, worker);
@@ -81,9 +82,9 @@ class Pass {
 
   void start(const PassInput& input);
   void make_room(const PassInput& input, Worker& worker);
-  Block score(const PassInput& input, int64_t block, int worker);
+  Block score(const PassInput& input, int64_t block, Worker& worker);
   void mark(const PassInput& input, int64_t first_row, int count, int tiles, Worker& worker);
-  void add_columns(const PassInput& input, int64_t block, int worker);
+  void add_columns(const PassInput& input, int64_t block, Worker& worker);
   void wait_for_turn(int64_t turn, int64_t block);
 
   Pool& pool_;
@@ -92,7 +93,7 @@ class Pass {
   const Plan& plan_;
   const Kernels& kernels_;
   bool round_;
-  int workers_;
+  int workers_;  // fewer than threads where there are fewer blocks
   Worker* worker_;
   Turn* turns_;
 };

@@ -1,0 +1,148 @@
+// The losses written out plainly, as their definitions read, in any precision: double is the oracle,
+// float is the yardstick for float32 kernels ("at most twice its error").
+#ifndef TWINTAIL_TESTS_SOFTMAX_REFERENCE_H
+#define TWINTAIL_TESTS_SOFTMAX_REFERENCE_H
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace softmax {
+
+struct Input {
+  int64_t n = 0, m = 0;
+  int d = 0;
+  std::vector<float> queries, candidates;  // [n, d], [m, d]
+  std::vector<float> log_q;                // [m] or empty
+  std::vector<int32_t> positives;          // [n] or empty
+  std::vector<int32_t> ids;                // [m] or empty
+  std::vector<float> weights;              // [n] or empty
+  float inverse_temperature = 20;
+  float scale = 1;
+  bool symmetric = false;
+  int32_t precision = 0;  // tt_dtype
+
+  int64_t positive(int64_t i) const {
+    return positives.empty() ? i : positives[static_cast<size_t>(i)];
+  }
+  double weight(int64_t i) const {
+    return static_cast<double>(scale) *
+           (weights.empty() ? 1.0 / static_cast<double>(n) : weights[static_cast<size_t>(i)]);
+  }
+};
+
+template <class Real>
+struct Output {
+  std::vector<Real> loss, log_sum_exp;              // [n]
+  std::vector<Real> grad_queries, grad_candidates;  // [n, d], [m, d]
+  std::vector<Real> temperature_terms;              // [n], their sum is the gradient
+  std::vector<Real> share;  // [n], 1 - p(positive): how much gradient a row can have at all
+  Real largest_logit = 0;   // of those that count
+  double total = 0;
+  Real grad_inverse_temperature = 0;
+};
+
+template <class Real>
+struct UnitRows {
+  UnitRows(const std::vector<float>& x, int64_t rows, int d) : unit(x.begin(), x.end()) {
+    for (int64_t i = 0; i < rows; ++i) {
+      Real square = 0;
+      Real* row = unit.data() + i * d;
+      for (int k = 0; k < d; ++k) square += row[k] * row[k];
+      const Real norm = std::sqrt(square);
+      inverse.push_back(norm < Real(1e-12) ? Real(0) : Real(1) / norm);
+      for (int k = 0; k < d; ++k) row[k] *= inverse.back();
+    }
+  }
+  std::vector<Real> unit, inverse;
+};
+
+// out = (g - (g . u) u) / |x|
+template <class Real>
+void through_norm(const UnitRows<Real>& rows, int d, std::vector<Real>& g) {
+  for (size_t i = 0; i < rows.inverse.size(); ++i) {
+    Real* row = g.data() + i * static_cast<size_t>(d);
+    const Real* unit = rows.unit.data() + i * static_cast<size_t>(d);
+    Real along = 0;
+    for (int k = 0; k < d; ++k) along += row[k] * unit[k];
+    for (int k = 0; k < d; ++k) row[k] = (row[k] - along * unit[k]) * rows.inverse[i];
+  }
+}
+
+template <class Real>
+Output<Real> reference(const Input& in) {
+  const auto n = static_cast<size_t>(in.n), m = static_cast<size_t>(in.m);
+  const auto d = static_cast<size_t>(in.d);
+  const Real minus_infinity = -std::numeric_limits<Real>::infinity();
+  const UnitRows<Real> q(in.queries, in.n, in.d), c(in.candidates, in.m, in.d);
+  Output<Real> out;
+  std::vector<Real> cosine(n * m), s(n * m);
+  for (size_t i = 0; i < n; ++i) {
+    const auto pos = static_cast<size_t>(in.positive(static_cast<int64_t>(i)));
+    for (size_t j = 0; j < m; ++j) {
+      Real sum = 0;
+      for (size_t k = 0; k < d; ++k) sum += q.unit[i * d + k] * c.unit[j * d + k];
+      cosine[i * m + j] = sum;
+      const bool hit = !in.ids.empty() && j != pos && in.ids[j] == in.ids[pos];
+      s[i * m + j] = hit ? minus_infinity
+                         : Real(in.inverse_temperature) * sum -
+                               (in.log_q.empty() ? Real(0) : Real(in.log_q[j]));
+      if (!hit) out.largest_logit = std::max(out.largest_logit, std::fabs(s[i * m + j]));
+    }
+  }
+
+  // One softmax over `count` scores `step` apart; adds weight * (p - [is positive]) to g.
+  std::vector<Real> g(n * m, Real(0));
+  const auto softmax = [&](size_t start, size_t step, size_t count, size_t positive, Real weight,
+                           Real& share) {
+    Real most = minus_infinity, sum = 0;
+    for (size_t k = 0; k < count; ++k) most = std::max(most, s[start + k * step]);
+    for (size_t k = 0; k < count; ++k) sum += std::exp(s[start + k * step] - most);
+    for (size_t k = 0; k < count; ++k) {
+      const Real p = std::exp(s[start + k * step] - most) / sum;
+      g[start + k * step] += weight * (k == positive ? p - Real(1) : p);
+      if (k != positive) share += p;
+    }
+    return most + std::log(sum);
+  };
+  const Real half = in.symmetric ? Real(0.5) : Real(1);
+  for (size_t i = 0; i < n; ++i) {
+    const auto pos = static_cast<size_t>(in.positive(static_cast<int64_t>(i)));
+    const auto w = static_cast<Real>(in.weight(static_cast<int64_t>(i)));
+    Real share = 0;
+    const Real by_row = softmax(i * m, 1, m, pos, half * w, share);
+    const Real positive = s[i * m + pos];
+    Real loss = by_row - positive;
+    if (in.symmetric) {
+      loss = (loss + softmax(i, m, n, i, half * w, share) - positive) / Real(2);
+    }
+    out.share.push_back(std::min(share, Real(1)));
+    out.log_sum_exp.push_back(by_row);
+    out.loss.push_back(loss);
+    if (w != 0) out.total += static_cast<double>(w) * static_cast<double>(loss);
+  }
+
+  out.grad_queries.assign(n * d, 0);
+  out.grad_candidates.assign(m * d, 0);
+  for (size_t i = 0; i < n; ++i) {
+    Real term = 0;
+    for (size_t j = 0; j < m; ++j) {
+      const Real x = g[i * m + j] * Real(in.inverse_temperature);
+      term += g[i * m + j] * cosine[i * m + j];
+      for (size_t k = 0; k < d; ++k) {
+        out.grad_queries[i * d + k] += x * c.unit[j * d + k];
+        out.grad_candidates[j * d + k] += x * q.unit[i * d + k];
+      }
+    }
+    out.temperature_terms.push_back(term);
+    out.grad_inverse_temperature += term;
+  }
+  through_norm(q, in.d, out.grad_queries);
+  through_norm(c, in.d, out.grad_candidates);
+  return out;
+}
+
+}  // namespace softmax
+#endif
