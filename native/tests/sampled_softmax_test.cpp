@@ -252,7 +252,9 @@ TEST(SampledSoftmax, AllRowsEqual) {
   for (const float inverse_temperature : {1.0f, 20.0f, 100.0f}) {
     in.inverse_temperature = inverse_temperature;
     expect_matches_everywhere(in);
-    for (const float l : Runner().sampled_softmax(in).loss) EXPECT_NEAR(l, std::log(200.0), 2e-5);
+    for (const float l : Runner().sampled_softmax(in).loss) {
+      EXPECT_NEAR(l, std::log(200.0), 4e-7 * (4 + inverse_temperature));
+    }
   }
 }
 
@@ -313,8 +315,10 @@ TEST(SampledSoftmax, ReferenceAgreesWithCentralDifferences) {
   add_positives(random, in);
   add_ids(random, in, 4);
   add_weights(random, in);
-  for (float& x : in.queries) x = std::round(x * 64) / 64;  // steps of 2^-10 are exact in float
-  for (float& x : in.candidates) x = std::round(x * 64) / 64;
+  for (auto* side : {&in.queries, &in.candidates}) {
+    // Steps of 2^-10 are exact in float; no short rows, where a step is a leap.
+    for (float& x : *side) x = std::round((x > 0 ? x + 1 : x - 1) * 64) / 64;
+  }
   in.inverse_temperature = 2;
   const Output<double> oracle = reference<double>(in);
   const float step = std::ldexp(1.0f, -10);
@@ -330,7 +334,6 @@ TEST(SampledSoftmax, ReferenceAgreesWithCentralDifferences) {
   const UnitRows<double> q(in.queries, in.n, in.d), c(in.candidates, in.m, in.d);
   for (size_t i = 0; i < in.queries.size(); ++i) {
     const double inverse = 1 + q.inverse[i / 4];
-    if (inverse > 4) continue;  // too short for this step
     check(in.queries[i], oracle.grad_queries[i], inverse * inverse * inverse);
   }
   for (size_t i = 0; i < in.candidates.size(); ++i) {

@@ -277,8 +277,8 @@ double row_error(const std::vector<Real>& x, const std::vector<double>& oracle,
 }
 
 /// Holds every output against the oracle: at most twice the error of the same computation in plain
-/// float, plus what rounding the logits to float costs anybody: a relative error of 2^-24 |s| in
-/// each exponential, and a few units in the last place of arithmetic. looser: for bfloat16.
+/// float, plus what rounding the logits to float costs anybody: a few times 2^-24 |s| in each (two
+/// norms, the scale, the sum), hence the same relative error in each exponential. looser: for bfloat16.
 inline void expect_matches(const Input& in, const Result& x, double looser = 1) {
   const Output<double> oracle = reference<double>(in);
   const Output<float> plain = reference<float>(in);
@@ -297,7 +297,7 @@ inline void expect_matches(const Input& in, const Result& x, double looser = 1) 
   const double meeting = std::sqrt(static_cast<double>(std::max(in.n, in.m)));
 
   double loss_error = row_error(plain.loss, oracle.loss, none, 1);
-  const double loss_allowed = 2 * loss_error + 2 * logit_unit;
+  const double loss_allowed = 2 * loss_error + 4 * logit_unit;
   if (!x.loss.empty()) {
     EXPECT_LE(row_error(x.loss, oracle.loss, none, 1), loss_allowed) << "loss";
     for (const float l : x.loss) EXPECT_GE(l, 0) << "losses are logs of 1 + something";

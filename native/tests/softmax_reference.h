@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 namespace softmax {
@@ -100,11 +101,20 @@ Output<Real> reference(const Input& in) {
     Real most = minus_infinity, sum = 0;
     for (size_t k = 0; k < count; ++k) most = std::max(most, s[start + k * step]);
     for (size_t k = 0; k < count; ++k) sum += std::exp(s[start + k * step] - most);
+    Real others = 0, p_positive = 0;
     for (size_t k = 0; k < count; ++k) {
       const Real p = std::exp(s[start + k * step] - most) / sum;
-      g[start + k * step] += weight * (k == positive ? p - Real(1) : p);
-      if (k != positive) share += p;
+      if (k == positive) {
+        p_positive = p;
+      } else {
+        others += p;
+        g[start + k * step] += weight * p;
+      }
     }
+    // Plain code takes p - 1; the oracle must not suffer from p near 1.
+    g[start + positive * step] +=
+        weight * (std::is_same_v<Real, double> ? -others : p_positive - Real(1));
+    share += others;
     return most + std::log(sum);
   };
   const Real half = in.symmetric ? Real(0.5) : Real(1);
