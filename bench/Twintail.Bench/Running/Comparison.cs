@@ -1,0 +1,50 @@
+namespace Twintail.Bench.Running;
+
+/// <summary>Compares what contenders compute.</summary>
+internal static class Comparison
+{
+    /// <summary>Runs all and holds every output against that of the first contender of role Naive, or else of the first.</summary>
+    public static void Check(BenchCase @case, Func<string, string, double> tolerance)
+    {
+        foreach (Contender contender in @case.Contenders)
+        {
+            contender.Run();
+        }
+
+        Contender reference = @case.Contenders.FirstOrDefault(c => c.Role == Role.Naive) ?? @case.Contenders[0];
+        Dictionary<string, Output> expected = reference.Outputs().ToDictionary(output => output.Name);
+        foreach (Contender contender in @case.Contenders.Where(c => c != reference))
+        {
+            foreach (Output output in contender.Outputs())
+            {
+                double difference = Difference(output, expected[output.Name]);
+                if (!(difference <= tolerance(contender.Dtype, output.Name)))
+                {
+                    throw new WrongResultException(
+                        $"{@case.Id}: {output.Name} of {contender.Name} differs from {reference.Name} by {difference:E1}, "
+                        + $"accepted {tolerance(contender.Dtype, output.Name):E1}");
+                }
+            }
+        }
+    }
+
+    /// <summary>|a - b| / |b| in the 2-norm; NaN where a value is NaN, infinite where the lengths differ.</summary>
+    public static double Difference(Output a, Output b)
+    {
+        if (a.Length != b.Length)
+        {
+            return double.PositiveInfinity;
+        }
+
+        double error = 0;
+        double norm = 0;
+        for (long i = 0; i < a.Length; i++)
+        {
+            double difference = a[i] - (double)b[i];
+            error += difference * difference;
+            norm += (double)b[i] * b[i];
+        }
+
+        return norm > 0 ? Math.Sqrt(error / norm) : Math.Sqrt(error);
+    }
+}
