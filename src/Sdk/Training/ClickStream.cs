@@ -25,6 +25,9 @@ internal sealed unsafe class ClickStream : IDisposable
         _items = device.Allocate<int>(clicks.Count);
     }
 
+    /// <summary>Clicks of one epoch.</summary>
+    public int Count => _clicks.Count;
+
     public int StepsPerEpoch { get; }
 
     /// <summary>Size of the largest batch.</summary>

@@ -26,6 +26,7 @@ public sealed partial record TrainingOptions
         AtLeast(nameof(Patience), Patience, 0);
         AtLeast(nameof(ValidUsers), ValidUsers, 0);
         AtLeast(nameof(CheckpointEvery), CheckpointEvery, 0);
+        AtLeast(nameof(LogEvery), LogEvery, 0);
         AtLeast(nameof(Threads), Threads, 0);
         Positive(nameof(EmbeddingRange), EmbeddingRange);
         Positive(nameof(Temperature), Temperature);

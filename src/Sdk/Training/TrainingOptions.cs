@@ -143,6 +143,9 @@ public sealed partial record TrainingOptions
     /// <summary>Steps between checkpoints; 0: one after each epoch. A checkpoint after each epoch is always made.</summary>
     public int CheckpointEvery { get; set; }
 
+    /// <summary>Steps between two lines of metrics.jsonl within an epoch; 0: only a line after each epoch.</summary>
+    public int LogEvery { get; set; } = 100;
+
     /// <summary>Seed of everything random.</summary>
     public long Seed { get; set; } = 1;
 

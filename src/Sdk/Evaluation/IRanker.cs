@@ -1,0 +1,94 @@
+using Twintail.Model;
+using Twintail.Ops;
+using Twintail.Sampling;
+
+namespace Twintail.Evaluation;
+
+/// <summary>Gives vectors of items and users, whose similarity is the ranking. Every evaluated method takes this form.</summary>
+internal interface IRanker
+{
+    Device Device { get; }
+
+    int Dimension { get; }
+
+    Similarity Similarity { get; }
+
+    /// <summary>[rows.Length, d].</summary>
+    void Items(int[] rows, DeviceBuffer<float> vectors);
+
+    /// <summary>[rows.Length, d].</summary>
+    void Users(int[] rows, DeviceBuffer<float> vectors);
+}
+
+/// <summary>A two-tower model.</summary>
+internal sealed class ModelRanker : IRanker
+{
+    private readonly TwoTowerModel _model;
+
+    public ModelRanker(TwoTowerModel model) => _model = model;
+
+    public Device Device => _model.Device;
+
+    public int Dimension => _model.Dimension;
+
+    public Similarity Similarity => Similarity.Cosine;
+
+    public void Items(int[] rows, DeviceBuffer<float> vectors) => _model.EncodeItems(rows, vectors);
+
+    public void Users(int[] rows, DeviceBuffer<float> vectors) => _model.EncodeUsers(_model.Network.Users, rows, vectors);
+}
+
+/// <summary>The ranking by training clicks: an item's vector is its number of clicks, a user's is 1.</summary>
+internal sealed class PopularityRanker : IRanker
+{
+    private readonly int[] _clicks;
+
+    public PopularityRanker(Device device, int[] clicks)
+    {
+        Device = device;
+        _clicks = clicks;
+    }
+
+    public Device Device { get; }
+
+    public int Dimension => 1;
+
+    public Similarity Similarity => Similarity.Dot;
+
+    public void Items(int[] rows, DeviceBuffer<float> vectors) => vectors.CopyFrom(Array.ConvertAll(rows, row => (float)_clicks[row]));
+
+    public void Users(int[] rows, DeviceBuffer<float> vectors) => vectors.CopyFrom(Array.ConvertAll(rows, _ => 1f));
+}
+
+/// <summary>Random vectors, whose cosines rank the items differently for every user: what chance gives.</summary>
+internal sealed class RandomRanker : IRanker
+{
+    private readonly Philox _random;
+
+    public RandomRanker(Device device, long seed)
+    {
+        Device = device;
+        _random = new Philox(seed, Purpose.Chance);
+    }
+
+    public Device Device { get; }
+
+    public int Dimension => 32;
+
+    public Similarity Similarity => Similarity.Cosine;
+
+    public void Items(int[] rows, DeviceBuffer<float> vectors) => vectors.CopyFrom(Draw(rows, 0));
+
+    public void Users(int[] rows, DeviceBuffer<float> vectors) => vectors.CopyFrom(Draw(rows, 1));
+
+    private float[] Draw(int[] rows, long step)
+    {
+        var values = new float[rows.Length * Dimension];
+        for (int i = 0; i < values.Length; i++)
+        {
+            values[i] = (_random.Below(1 << 24, (uint)(i % Dimension), (uint)rows[i / Dimension], step) / (float)(1 << 23)) - 1;
+        }
+
+        return values;
+    }
+}
