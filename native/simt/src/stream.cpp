@@ -1,0 +1,360 @@
+#include "stream.h"
+
+#include <chrono>
+#include <deque>
+#include <set>
+
+#include "machine.h"
+
+// A captured sequence of work. Streams that wait for an event of the capture join it.
+struct CUgraph_st {
+  std::vector<simt::Work> work;
+  std::set<cudaStream_t> streams;
+  bool spoilt = false;
+};
+struct CUgraphExec_st {
+  std::vector<simt::Work> work;
+};
+
+struct CUstream_st {
+  unsigned flags = 0;
+  std::deque<simt::Work> queue;
+  CUgraph_st* capture = nullptr;
+  bool capture_origin = false;
+};
+
+struct EventState {
+  std::uint64_t asked = 0, done = 0;  // records
+  std::chrono::steady_clock::time_point time;
+  cudaStream_t stream = nullptr;
+  CUgraph_st* capture = nullptr;
+};
+struct CUevent_st {
+  unsigned flags = 0;
+  std::shared_ptr<EventState> state = std::make_shared<EventState>();
+};
+
+namespace simt {
+
+namespace {
+
+std::set<cudaStream_t> streams;
+std::set<cudaEvent_t> events;
+std::set<cudaGraph_t> graphs;
+std::set<cudaGraphExec_t> execs;
+CUstream_st legacy;  // the default stream: in order with all streams that are not NonBlocking
+thread_local cudaError_t last_error = cudaSuccess;
+
+using Lock = std::lock_guard<std::recursive_mutex>;
+
+bool is_default(cudaStream_t s) {
+  return s == nullptr || s == cudaStreamLegacy || s == cudaStreamPerThread;
+}
+
+CUstream_st* resolve(cudaStream_t stream) {
+  if (is_default(stream)) return &legacy;
+  return streams.count(stream) != 0 ? stream : nullptr;
+}
+
+cudaError_t device_state() {
+  return machine.failure.empty() ? cudaSuccess : cudaErrorLaunchFailure;
+}
+
+cudaError_t run(const Work& work) {
+  const cudaError_t state = device_state();
+  return state != cudaSuccess ? state : work();
+}
+
+cudaError_t drain(CUstream_st& stream) {
+  cudaError_t status = device_state();
+  while (!stream.queue.empty()) {
+    const Work work = std::move(stream.queue.front());
+    stream.queue.pop_front();
+    const cudaError_t own = run(work);
+    if (status == cudaSuccess) status = own;
+  }
+  return status;
+}
+
+cudaError_t drain_blocking() {
+  cudaError_t status = cudaSuccess;
+  for (cudaStream_t s : streams)
+    if ((s->flags & cudaStreamNonBlocking) == 0 && status == cudaSuccess) status = drain(*s);
+  return status;
+}
+
+bool any_capture() {
+  for (cudaStream_t s : streams)
+    if (s->capture != nullptr) return true;
+  return false;
+}
+
+// Until the record of `state` numbered `ticket` has happened.
+cudaError_t reach(EventState& state, std::uint64_t ticket) {
+  CUstream_st* stream = resolve(state.stream);
+  while (state.done < ticket && stream != nullptr && !stream->queue.empty()) {
+    const Work work = std::move(stream->queue.front());
+    stream->queue.pop_front();
+    const cudaError_t status = run(work);
+    if (status != cudaSuccess) return status;
+  }
+  return device_state();
+}
+
+void join_capture(CUstream_st* stream, CUgraph_st* graph) {
+  stream->capture = graph;
+  graph->streams.insert(stream);
+}
+
+}  // namespace
+
+cudaError_t record(cudaError_t status) {
+  if (status != cudaSuccess && status != cudaErrorNotReady) last_error = status;
+  return status;
+}
+
+cudaError_t submit(cudaStream_t handle, Work work) {
+  CUstream_st* stream = resolve(handle);
+  if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+  if (const cudaError_t state = device_state()) return state;
+  if (stream->capture != nullptr) {
+    stream->capture->work.push_back(std::move(work));
+    return cudaSuccess;
+  }
+  if (stream == &legacy) {
+    if (any_capture()) return cudaErrorStreamCaptureImplicit;
+    if (const cudaError_t status = drain_blocking()) return status;
+    return run(work);
+  }
+  if (!machine.options.defer_streams) return run(work);
+  stream->queue.push_back(std::move(work));
+  return cudaSuccess;
+}
+
+cudaError_t finish(cudaStream_t handle) {
+  CUstream_st* stream = resolve(handle);
+  if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+  if (stream->capture != nullptr) return refuse_in_capture();
+  return stream == &legacy ? drain_blocking() : drain(*stream);
+}
+
+cudaError_t finish_all() {
+  if (const cudaError_t status = refuse_in_capture()) return status;
+  cudaError_t status = device_state();
+  for (cudaStream_t s : streams) {
+    const cudaError_t own = drain(*s);
+    if (status == cudaSuccess) status = own;
+  }
+  return status;
+}
+
+cudaError_t refuse_in_capture() {
+  if (!any_capture()) return cudaSuccess;
+  for (cudaStream_t s : streams)
+    if (s->capture != nullptr) s->capture->spoilt = true;
+  return cudaErrorStreamCaptureUnsupported;
+}
+
+bool is_captured(cudaStream_t handle) {
+  const CUstream_st* stream = resolve(handle);
+  return stream != nullptr && stream->capture != nullptr;
+}
+
+}  // namespace simt
+
+using simt::Lock;
+using simt::machine;
+using simt::record;
+
+cudaError_t cudaGetLastError() {
+  const Lock lock(machine.mutex);
+  if (const cudaError_t state = simt::device_state()) return state;
+  return std::exchange(simt::last_error, cudaSuccess);
+}
+cudaError_t cudaPeekAtLastError() {
+  const Lock lock(machine.mutex);
+  if (const cudaError_t state = simt::device_state()) return state;
+  return simt::last_error;
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  return cudaStreamCreateWithFlags(stream, cudaStreamDefault);
+}
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int) {
+  return cudaStreamCreateWithFlags(stream, flags);
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  const Lock lock(machine.mutex);
+  if (stream == nullptr || flags > cudaStreamNonBlocking) return record(cudaErrorInvalidValue);
+  if (machine.options.device_count == 0) return record(cudaErrorNoDevice);
+  *stream = new CUstream_st;
+  (*stream)->flags = flags;
+  simt::streams.insert(*stream);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const Lock lock(machine.mutex);
+  if (simt::streams.count(stream) == 0) return record(cudaErrorInvalidResourceHandle);
+  const cudaError_t status = simt::drain(*stream);  // its work still happens
+  simt::streams.erase(stream);
+  delete stream;
+  return record(status);
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const Lock lock(machine.mutex);
+  return record(simt::finish(stream));
+}
+cudaError_t cudaStreamQuery(cudaStream_t handle) {
+  const Lock lock(machine.mutex);
+  const CUstream_st* stream = simt::resolve(handle);
+  if (stream == nullptr) return record(cudaErrorInvalidResourceHandle);
+  if (const cudaError_t state = simt::device_state()) return record(state);
+  return stream->queue.empty() ? cudaSuccess : cudaErrorNotReady;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
+  const Lock lock(machine.mutex);
+  CUstream_st* stream = simt::resolve(handle);
+  if (stream == nullptr || simt::events.count(event) == 0)
+    return record(cudaErrorInvalidResourceHandle);
+  const std::shared_ptr<EventState> state = event->state;
+  if (state->capture !=
+      nullptr) {  // work is captured in the order of the calls, which satisfies every wait
+    simt::join_capture(stream, state->capture);
+    return cudaSuccess;
+  }
+  const std::uint64_t ticket = state->asked;
+  if (state->done >= ticket) return cudaSuccess;
+  return record(simt::submit(handle, [state, ticket] { return simt::reach(*state, ticket); }));
+}
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* user_data) {
+  const Lock lock(machine.mutex);
+  if (function == nullptr) return record(cudaErrorInvalidValue);
+  return record(simt::submit(stream, [function, user_data] {
+    function(user_data);
+    return cudaSuccess;
+  }));
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  return cudaEventCreateWithFlags(event, cudaEventDefault);
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  const Lock lock(machine.mutex);
+  if (event == nullptr) return record(cudaErrorInvalidValue);
+  *event = new CUevent_st;
+  (*event)->flags = flags;
+  simt::events.insert(*event);
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  const Lock lock(machine.mutex);
+  if (simt::events.erase(event) == 0) return record(cudaErrorInvalidResourceHandle);
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
+  const Lock lock(machine.mutex);
+  CUstream_st* stream = simt::resolve(handle);
+  if (stream == nullptr || simt::events.count(event) == 0)
+    return record(cudaErrorInvalidResourceHandle);
+  const std::shared_ptr<EventState> state = event->state;
+  state->stream = handle;
+  state->capture = stream->capture;
+  if (stream->capture != nullptr) return cudaSuccess;
+  state->asked++;
+  return record(simt::submit(handle, [state] {
+    state->done++;
+    state->time = std::chrono::steady_clock::now();
+    return cudaSuccess;
+  }));
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const Lock lock(machine.mutex);
+  if (simt::events.count(event) == 0) return record(cudaErrorInvalidResourceHandle);
+  if (event->state->capture != nullptr) return record(simt::refuse_in_capture());
+  return record(simt::reach(*event->state, event->state->asked));
+}
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  const Lock lock(machine.mutex);
+  if (simt::events.count(event) == 0) return record(cudaErrorInvalidResourceHandle);
+  if (const cudaError_t state = simt::device_state()) return record(state);
+  return event->state->done >= event->state->asked ? cudaSuccess : cudaErrorNotReady;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
+  const Lock lock(machine.mutex);
+  if (milliseconds == nullptr) return record(cudaErrorInvalidValue);
+  for (cudaEvent_t event : {start, end}) {
+    if (simt::events.count(event) == 0 || (event->flags & cudaEventDisableTiming) != 0 ||
+        event->state->asked == 0)
+      return record(cudaErrorInvalidResourceHandle);
+    if (event->state->done < event->state->asked) return cudaErrorNotReady;
+  }
+  *milliseconds =
+      std::chrono::duration<float, std::milli>(end->state->time - start->state->time).count();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  const Lock lock(machine.mutex);
+  if (simt::is_default(stream)) return record(cudaErrorStreamCaptureUnsupported);
+  if (simt::streams.count(stream) == 0) return record(cudaErrorInvalidResourceHandle);
+  if (stream->capture != nullptr) return record(cudaErrorNotPermitted);
+  CUgraph_st* graph = new CUgraph_st;
+  simt::graphs.insert(graph);
+  simt::join_capture(stream, graph);
+  stream->capture_origin = true;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const Lock lock(machine.mutex);
+  if (simt::streams.count(stream) == 0) return record(cudaErrorInvalidResourceHandle);
+  if (stream->capture == nullptr || !stream->capture_origin) return record(cudaErrorNotPermitted);
+  CUgraph_st* captured = stream->capture;
+  for (cudaStream_t s : captured->streams)
+    if (simt::streams.count(s) != 0) s->capture = nullptr;
+  for (cudaEvent_t event : simt::events)
+    if (event->state->capture == captured) event->state->capture = nullptr;
+  stream->capture_origin = false;
+  *graph = captured;
+  if (!captured->spoilt) return cudaSuccess;
+  cudaGraphDestroy(captured);
+  *graph = nullptr;
+  return record(cudaErrorStreamCaptureInvalidated);
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
+  const Lock lock(machine.mutex);
+  const CUstream_st* stream = simt::resolve(handle);
+  if (stream == nullptr) return record(cudaErrorInvalidResourceHandle);
+  *status = stream->capture == nullptr ? cudaStreamCaptureStatusNone
+            : stream->capture->spoilt  ? cudaStreamCaptureStatusInvalidated
+                                       : cudaStreamCaptureStatusActive;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  const Lock lock(machine.mutex);
+  if (simt::graphs.count(graph) == 0) return record(cudaErrorInvalidValue);
+  *exec = new CUgraphExec_st{graph->work};
+  simt::execs.insert(*exec);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  const Lock lock(machine.mutex);
+  if (simt::execs.count(exec) == 0) return record(cudaErrorInvalidValue);
+  return record(simt::submit(stream, [work = exec->work] {
+    for (const simt::Work& one : work)
+      if (const cudaError_t status = simt::run(one)) return status;
+    return cudaSuccess;
+  }));
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  const Lock lock(machine.mutex);
+  if (simt::execs.erase(exec) == 0) return record(cudaErrorInvalidValue);
+  delete exec;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  const Lock lock(machine.mutex);
+  if (simt::graphs.erase(graph) == 0) return record(cudaErrorInvalidValue);
+  delete graph;
+  return cudaSuccess;
+}
