@@ -53,66 +53,80 @@ void prefetch_lookup(const MergeJob& job, Lookup lookup) {
   if (job.rows.scales != nullptr) prefetch(job.rows.scales + static_cast<uint32_t>(lookup));
 }
 
+/// Some columns of a run's sum.
+struct SumPart {
+  const MergeJob& job;
+  const Lookup* lookups;
+  int64_t count;
+  int64_t column;
+  int tail;    // columns in the last vector, where it is not full
+  float* out;  // of `column`
+};
+
+/// Lookups that are added up before their sum is added to the total, which keeps long sums accurate.
+constexpr int64_t kSumBlock = 32;
+
+/// Ahead: rows are prefetched here; otherwise the caller did.
 template <int V, bool Tail, bool Scaled, bool Ahead>
-void sum_columns(const MergeJob& job, const Lookup* lookups, int64_t count, int64_t column,
-                 int tail, float* out) {
+void sum_columns(const SumPart& part) {
+  const GradientRows& rows = part.job.rows;
   const auto load = [&](const float* p, int v) {
-    return Tail && v == V - 1 ? Vec16::load(p + 16 * v, tail) : Vec16::load(p + 16 * v);
+    return Tail && v == V - 1 ? Vec16::load(p + 16 * v, part.tail) : Vec16::load(p + 16 * v);
   };
   const auto term = [&](Lookup lookup, Vec16* g) {
-    const float* p = gradient_of(job.rows, lookup) + column;
+    const float* p = gradient_of(rows, lookup) + part.column;
     TT_UNROLL for (int v = 0; v < V; ++v) g[v] = load(p, v);
     if constexpr (Scaled) {
-      const Vec16 scale = Vec16::all(job.rows.scales[static_cast<uint32_t>(lookup)]);
+      const Vec16 scale = Vec16::all(rows.scales[static_cast<uint32_t>(lookup)]);
       TT_UNROLL for (int v = 0; v < V; ++v) g[v] = g[v] * scale;
     }
   };
-  Vec16 sums[V];
-  term(lookups[0], sums);
-  for (int64_t i = 1; i < count; ++i) {
-    if constexpr (Ahead) {
-      if (i + kLookupReadAhead < count) prefetch_lookup(job, lookups[i + kLookupReadAhead]);
+  for (int64_t begin = 0; begin < part.count; begin += kSumBlock) {
+    const int64_t end = begin + kSumBlock < part.count ? begin + kSumBlock : part.count;
+    Vec16 sums[V];
+    term(part.lookups[begin], sums);
+    for (int64_t i = begin + 1; i < end; ++i) {
+      if constexpr (Ahead) {
+        if (i + kLookupReadAhead < part.count) {
+          prefetch_lookup(part.job, part.lookups[i + kLookupReadAhead]);
+        }
+      }
+      Vec16 g[V];
+      term(part.lookups[i], g);
+      TT_UNROLL for (int v = 0; v < V; ++v) sums[v] = sums[v] + g[v];
     }
-    Vec16 g[V];
-    term(lookups[i], g);
-    TT_UNROLL for (int v = 0; v < V; ++v) sums[v] = sums[v] + g[v];
-  }
-  TT_UNROLL for (int v = 0; v < V; ++v) {
-    if (Tail && v == V - 1) {
-      sums[v].store(out + 16 * v, tail);
-    } else {
-      sums[v].store(out + 16 * v);
+    TT_UNROLL for (int v = 0; v < V; ++v) {
+      if (begin > 0) sums[v] = load(part.out, v) + sums[v];
+      if (Tail && v == V - 1) {
+        sums[v].store(part.out + 16 * v, part.tail);
+      } else {
+        sums[v].store(part.out + 16 * v);
+      }
     }
   }
 }
 
 template <int V, bool Scaled, bool Ahead>
-void sum_vectors(const MergeJob& job, const Lookup* lookups, int64_t count, int64_t column,
-                 int vectors, int tail, float* out) {
+void sum_vectors(const SumPart& part, int vectors) {
   if (vectors < V) {
-    if constexpr (V > 1) {
-      sum_vectors<V - 1, Scaled, Ahead>(job, lookups, count, column, vectors, tail, out);
-    }
-  } else if (tail == 0) {
-    sum_columns<V, false, Scaled, Ahead>(job, lookups, count, column, 0, out);
+    if constexpr (V > 1) sum_vectors<V - 1, Scaled, Ahead>(part, vectors);
+  } else if (part.tail == 0) {
+    sum_columns<V, false, Scaled, Ahead>(part);
   } else {
-    sum_columns<V, true, Scaled, Ahead>(job, lookups, count, column, tail, out);
+    sum_columns<V, true, Scaled, Ahead>(part);
   }
 }
 
-/// Ahead: rows are prefetched here; otherwise the caller did.
 template <bool Ahead>
 void sum_run(const MergeJob& job, const Lookup* lookups, int64_t count, float* out) {
   for (int64_t column = 0; column < job.dim; column += kMostVectors * 16) {
     const int64_t left = job.dim - column;
     const int width = static_cast<int>(left < kMostVectors * 16 ? left : kMostVectors * 16);
-    const int vectors = (width + 15) / 16;
+    const SumPart part{job, lookups, count, column, width % 16, out + column};
     if (job.rows.scales != nullptr) {
-      sum_vectors<kMostVectors, true, Ahead>(job, lookups, count, column, vectors, width % 16,
-                                             out + column);
+      sum_vectors<kMostVectors, true, Ahead>(part, (width + 15) / 16);
     } else {
-      sum_vectors<kMostVectors, false, Ahead>(job, lookups, count, column, vectors, width % 16,
-                                              out + column);
+      sum_vectors<kMostVectors, false, Ahead>(part, (width + 15) / 16);
     }
   }
 }

@@ -229,11 +229,14 @@ std::string bits(const std::vector<T>& v) {
 }
 
 /// The error of `got` against float64 may be at most twice that of the same computation in plain
-/// float32, and some units in the last place of the largest value.
+/// float32, and some units in the last place. `magnitude`: the largest sum of absolute terms behind one
+/// result, where terms cancel (a few results alone can be luckily exact in plain float32).
 inline void expect_as_good_as_plain(const std::vector<float>& got, const std::vector<float>& plain,
-                                    const std::vector<double>& exact, const std::string& what) {
+                                    const std::vector<double>& exact, const std::string& what,
+                                    double magnitude = 0) {
   ASSERT_EQ(got.size(), exact.size()) << what;
   ASSERT_EQ(plain.size(), exact.size()) << what;
+  constexpr double kHalfUnit = 6e-8;
   double worst = 0, worst_plain = 0, largest = 0;
   size_t where = 0;
   for (size_t i = 0; i < exact.size(); ++i) {
@@ -245,9 +248,19 @@ inline void expect_as_good_as_plain(const std::vector<float>& got, const std::ve
     worst_plain = std::max(worst_plain, std::abs(static_cast<double>(plain[i]) - exact[i]));
     largest = std::max(largest, std::abs(exact[i]));
   }
-  EXPECT_TRUE(worst <= 2 * worst_plain + 4 * 6e-8 * largest)
+  EXPECT_TRUE(worst <= 2 * worst_plain + kHalfUnit * (4 * largest + magnitude))
       << what << ": error " << worst << " at " << where << " (" << got[where] << " for "
       << exact[where] << "), plain float32 has " << worst_plain;
+}
+
+/// Root mean square error, for comparisons over many results.
+inline double rms_error(const std::vector<float>& got, const std::vector<double>& exact) {
+  double squares = 0;
+  for (size_t i = 0; i < exact.size(); ++i) {
+    const double error = static_cast<double>(got[i]) - exact[i];
+    squares += error * error;
+  }
+  return std::sqrt(squares / static_cast<double>(exact.size()));
 }
 
 /// Tests of an op run on every target.
