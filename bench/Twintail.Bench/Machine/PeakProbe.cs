@@ -14,14 +14,19 @@ internal static unsafe class PeakProbe
 {
     private const int Repeats = 9;
 
+    public static bool HasAvx512 => Avx512F.IsSupported;
+
+    public static bool HasAvx2 => Fma.IsSupported;
+
     /// <summary>float32 operations per second of all threads; a fused multiply-add counts as two.</summary>
-    public static double Flops(int threads)
+    /// <param name="threads">That run at once.</param>
+    /// <param name="wide">With AVX-512 instead of AVX2.</param>
+    public static double Flops(int threads, bool wide)
     {
-        const long Rounds = 4_000_000;
-        const int Accumulators = 24;
-        int lanes = Avx512F.IsSupported ? Vector512<float>.Count : Vector256<float>.Count;
-        double seconds = Best(threads, _ => Avx512F.IsSupported ? Fma512(Rounds) : Fma256(Rounds));
-        return threads * Rounds * 2.0 * lanes * (Avx512F.IsSupported ? Accumulators : Accumulators / 2) / seconds;
+        const long Rounds = 2_000_000;
+        double seconds = Best(threads, _ => wide ? Fma512(Rounds) : Fma256(Rounds));
+        double flopsOfRound = wide ? 24 * 2 * Vector512<float>.Count : 12 * 2 * Vector256<float>.Count;
+        return threads * Rounds * flopsOfRound / seconds;
     }
 
     /// <summary>Bytes per second, read and written together, of all threads copying 128 MiB each past the cache.</summary>

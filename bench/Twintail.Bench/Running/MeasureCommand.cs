@@ -1,0 +1,85 @@
+using Twintail.Bench.Cases;
+using Twintail.Bench.Machine;
+using static TorchSharp.torch;
+
+namespace Twintail.Bench.Running;
+
+/// <summary>
+/// Child process: times the cases of a group, all contenders in turns, and appends a record for each.
+/// Options: --group NAME --settings NAME --records FILE [--quick] [--threads N] [--case NAME:NxMxD]
+/// </summary>
+internal static class MeasureCommand
+{
+    public static int Run(Options options)
+    {
+        set_num_threads(options.Threads);
+        string? only = options.Has("case") ? CaseId.Parse(options.Get("case")).ToString() : null;
+        bool isRight = true;
+        foreach (PlanItem item in Plan.Of(options.Quick).Where(item => item.Group == options.Get("group")))
+        {
+            if (only == null || item.Id.ToString() == only)
+            {
+                isRight &= TryMeasure(item.Id, new CaseOptions(options.Threads, Supported(item.Contenders)), options);
+            }
+        }
+
+        return isRight ? 0 : 1;
+    }
+
+    private static bool TryMeasure(CaseId id, CaseOptions caseOptions, Options options)
+    {
+        try
+        {
+            Measure(id, caseOptions, options);
+            return true;
+        }
+        catch (Exception error) when (error is WrongResultException or TwintailException)
+        {
+            // The other cases are still worth timing; the exit code tells.
+            Console.Error.WriteLine($"not timed: {error.Message}");
+            return false;
+        }
+    }
+
+    /// <summary>Times one case and appends its records.</summary>
+    public static void Measure(CaseId id, CaseOptions caseOptions, Options options)
+    {
+        using BenchCase @case = CaseFactory.Create(id, caseOptions);
+        @case.Verify();
+        var before = Peaks.Measure(caseOptions.Threads, @case.Work.Unit);
+        Interleaver interleaver = options.Quick ? new(3, 15, 1.5) : new(7, 41, 10);
+        IReadOnlyList<Timing> timings = interleaver.Time(@case.Contenders);
+        var peaks = before.Max(Peaks.Measure(caseOptions.Threads, @case.Work.Unit));
+        foreach (Timing timing in timings)
+        {
+            JsonLines.Append(options.Get("records"), ToRecord(@case, timing, caseOptions.Threads, options.Get("settings"), peaks));
+        }
+    }
+
+    /// <summary>Without the variants of Twintail that this machine cannot run.</summary>
+    public static IReadOnlyList<string> Supported(IReadOnlyList<string> contenders)
+    {
+        IReadOnlyList<CpuIsa> isas = Device.AvailableIsas;
+        using Device device = Device.Cpu(1);
+        return [.. contenders.Where(name =>
+            (name != "twintail-avx2" || isas.Contains(CpuIsa.Avx2)) && (name != "twintail-bfloat16" || device.Info.HasBfloat16))];
+    }
+
+    private static TimingRecord ToRecord(BenchCase @case, Timing timing, int threads, string settings, Peaks peaks) => new()
+    {
+        Case = @case.Id.Case,
+        N = @case.Id.N,
+        M = @case.Id.M,
+        D = @case.Id.D,
+        Threads = threads,
+        Contender = timing.Contender.Name,
+        Role = timing.Contender.Role,
+        Dtype = timing.Contender.Dtype,
+        Isa = timing.Contender.Isa,
+        Settings = settings,
+        Milliseconds = timing.Milliseconds,
+        AllocatedBytes = timing.AllocatedBytes,
+        Work = @case.Work.Amount,
+        Peak = peaks.Of(@case.Work.Unit, timing.Contender.Isa, timing.Contender.Dtype),
+    };
+}
