@@ -1,0 +1,58 @@
+using Twintail.Cli.Terminal;
+using Twintail.Model;
+using Twintail.Training;
+
+namespace Twintail.Cli.Commands;
+
+/// <summary>Finds out before the work whether its result can be written.</summary>
+internal static class OutputFolder
+{
+    /// <summary>Makes the folder of a training, and checks that it is free or has what is to be resumed.</summary>
+    /// <exception cref="CommandException">It cannot be written to, is taken, or has nothing to resume.</exception>
+    public static void Prepare(string folder, bool resume, bool overwrite)
+    {
+        if (resume && overwrite)
+        {
+            throw new CommandException("--resume and --overwrite exclude each other", Failures.Usage);
+        }
+
+        if (resume && !Trainer.CanResume(folder))
+        {
+            throw new CommandException($"{folder} has no checkpoint to resume from");
+        }
+
+        if (!resume && !overwrite && (Trainer.CanResume(folder) || TwoTowerModel.Exists(folder)))
+        {
+            throw new CommandException($"{folder} holds a training already; continue it with --resume or replace it with --overwrite");
+        }
+
+        CheckWritable(folder);
+    }
+
+    /// <summary>Makes the folder and tries to write there.</summary>
+    /// <exception cref="CommandException">It does not work.</exception>
+    public static void CheckWritable(string folder)
+    {
+        try
+        {
+            Directory.CreateDirectory(folder);
+            string probe = Path.Combine(folder, $".twintail-{Environment.ProcessId}");
+            File.WriteAllBytes(probe, [0]);
+            File.Delete(probe);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException($"{folder} cannot be written to: {error.Message.TrimEnd('.')}");
+        }
+    }
+
+    /// <summary>Fails unless a folder holds a model.</summary>
+    public static void RequireModel(string folder)
+    {
+        if (!TwoTowerModel.Exists(folder))
+        {
+            throw new CommandException(
+                Directory.Exists(folder) ? $"{folder} holds no whole model" : $"{folder} does not exist");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Spectre.Console;
+using Twintail.Cli.Reports;
+using Twintail.Cli.Settings;
+using Twintail.Cli.Terminal;
+using Twintail.Data;
+using Twintail.Evaluation;
+using Twintail.Features;
+using Twintail.Training;
+
+namespace Twintail.Cli.Commands;
+
+/// <summary>twintail train: from files to a model.</summary>
+internal sealed class TrainCommand
+{
+    private readonly Option<string?> _out = new("--out") { Description = "Folder of the model, its checkpoint, metrics.jsonl and report.html.", HelpName = "DIR" };
+    private readonly Option<string?> _config = new("--config") { Description = "JSON file with any of these settings; the command line goes before it.", HelpName = "FILE" };
+    private readonly Option<bool> _resume = new("--resume") { Description = "Continue the training in --out from its last checkpoint, bit for bit." };
+    private readonly Option<bool> _overwrite = new("--overwrite") { Description = "Replace the training in --out." };
+    private SettingOptions _settings = null!;
+
+    public Command Create()
+    {
+        var command = new Command("train", "Trains a model from click logs and an item catalogue.") { _out, _config, _resume, _overwrite };
+        _settings = new SettingOptions(command, [.. DataSettings.All, DeviceSettings.Device, .. TrainingSettings.All]);
+        command.SetAction(Run);
+        return command;
+    }
+
+    private int Run(ParseResult parsed)
+    {
+        Screen screen = CommandTree.Screen(parsed);
+        SettingValues values = _settings.Given(parsed);
+        values = parsed.GetValue(_config) is { } config ? ConfigFile.Read(config).With(values) : values;
+        string folder = parsed.GetValue(_out) ?? values.Get("out") ?? throw Missing("--out");
+        bool resume = parsed.GetValue(_resume), overwrite = parsed.GetValue(_overwrite);
+        values = resume ? ConfigFile.ReadRun(folder).With(values) : values;
+        DatasetOptions data = DataSettings.ToOptions(values);
+        if (data.Interactions == null || data.Items == null)
+        {
+            throw Missing(data.Interactions == null ? "--interactions" : "--items");
+        }
+
+        TrainingOptions training = TrainingSettings.ToOptions(values);
+        OutputFolder.Prepare(folder, resume, overwrite);
+        using Twintail.Device device = DeviceSettings.Open(values, screen);
+        LoadedDataset loaded = DataNotes.Read(screen, data);
+        return Train(screen, device, loaded, training, values, folder, resume, overwrite);
+    }
+
+    private static int Train(
+        Screen screen, Twintail.Device device, LoadedDataset loaded, TrainingOptions options, SettingValues values,
+        string folder, bool resume, bool overwrite)
+    {
+        using Trainer trainer = resume
+            ? Trainer.Resume(device, loaded.Dataset, folder, options)
+            : new Trainer(device, loaded.Dataset, options, folder, overwrite);
+        ConfigFile.WriteRun(folder, values, options);
+        if (resume)
+        {
+            screen.Note($"resumed at step {trainer.StepsDone} of {trainer.Steps}");
+        }
+
+        TrainingResult result = RunTrainer(screen, trainer, folder);
+        if (result.End == TrainingEnd.Canceled)
+        {
+            screen.Warn($"stopped at step {result.Steps} of {trainer.Steps}; continue with: twintail train --resume --out {folder}");
+            screen.ShowJson(() => Json(folder, result, loaded, []));
+            return Signals.ExitCode;
+        }
+
+        List<EvaluationReport> reports = Evaluations(trainer, loaded.Dataset);
+        string report = TrainingReport.Write(folder, options, loaded, result, reports);
+        foreach (EvaluationReport evaluation in reports)
+        {
+            screen.Show(Tables.Evaluation($"{evaluation.Name} on {string.Join("+", evaluation.Options.Splits)}", evaluation));
+        }
+
+        screen.Show(Summary(result));
+        screen.Show($"model:  {folder}");
+        screen.Show($"report: {report}");
+        screen.ShowJson(() => Json(folder, result, loaded, reports));
+        return 0;
+    }
+
+    private static TrainingResult RunTrainer(Screen screen, Trainer trainer, string folder)
+    {
+        try
+        {
+            return ProgressLine.Show(screen, trainer.Options, "", progress => trainer.Run(progress, Signals.Token));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException && Trainer.CanResume(folder))
+        {
+            throw new CommandException(
+                $"{error.Message.TrimEnd('.')}; the last checkpoint is whole, continue with: twintail train --resume --out {folder}");
+        }
+    }
+
+    // The validation clicks, by slice; with the ranking by popularity to compare.
+    private static List<EvaluationReport> Evaluations(Trainer trainer, Dataset dataset)
+    {
+        var reports = new List<EvaluationReport>();
+        Catalogue catalogue = trainer.Model.Catalogue;
+        foreach ((string split, Candidates candidates) in new[] { (Dataset.Valid, Candidates.Warm), ("valid_cold", Candidates.Cold) })
+        {
+            bool warm = candidates == Candidates.Warm;
+            if (dataset.Splits.TryGetValue(split, out Interactions? clicks) && clicks.Items.Any(item => catalogue.Clicks[item] > 0 == warm))
+            {
+                var evaluator = new Evaluator(catalogue, dataset.Splits, new EvaluationOptions { Splits = [split], Candidates = candidates });
+                reports.Add(evaluator.Evaluate(trainer.Model));
+                reports.Add(warm ? evaluator.EvaluatePopularity(trainer.Model.Device) : evaluator.EvaluateRandom(trainer.Model.Device));
+            }
+        }
+
+        return reports;
+    }
+
+    private static string Summary(TrainingResult result)
+    {
+        string end = result.End == TrainingEnd.StoppedEarly ? "stopped early" : "finished";
+        string best = double.IsNaN(result.BestRecall) ? "" : FormattableString.Invariant($", best recall@20 on valid {result.BestRecall:F4}");
+        return FormattableString.Invariant(
+            $"{end} after {result.Epochs} epochs ({result.Steps} steps, {result.Seconds:F1} s); the model is that of epoch {result.BestEpoch}{best}");
+    }
+
+    private static JsonObject Json(string folder, TrainingResult result, LoadedDataset loaded, List<EvaluationReport> reports) => new()
+    {
+        ["model"] = folder,
+        ["end"] = OptionText.Name(result.End.ToString()),
+        ["epochs"] = result.Epochs,
+        ["steps"] = result.Steps,
+        ["best_epoch"] = result.BestEpoch,
+        ["best_recall"] = double.IsNaN(result.BestRecall) ? null : result.BestRecall,
+        ["seconds"] = result.Seconds,
+        ["data"] = DataNotes.Json(loaded.Report),
+        ["evaluations"] = new JsonArray([.. reports.Select(r => JsonNode.Parse(r.ToJson()))]),
+    };
+
+    private static CommandException Missing(string option) =>
+        new($"{option} is missing (see twintail train --help)", Failures.Usage);
+}

@@ -1,0 +1,100 @@
+using System.Globalization;
+using Twintail.Cli.Commands;
+using Twintail.Cli.Reports;
+using Twintail.Data;
+using Twintail.Evaluation;
+
+namespace Twintail.Cli.Demo;
+
+/// <summary>The demo's plot and HTML report.</summary>
+internal sealed class DemoReport(
+    string folder, int k, SyntheticOptions catalogue, LoadedDataset data, IReadOnlyList<DemoOutcome> models, IReadOnlyList<DemoOutcome> all)
+{
+    /// <summary>What is compared.</summary>
+    public static readonly string[] Columns = ["all warm", "head", "mid", "tail", "cold", "cold in all"];
+
+    /// <summary>Recall of an outcome in each of <see cref="Columns"/>.</summary>
+    public static Estimate[] Values(DemoOutcome outcome, int k)
+    {
+        Estimate Of(EvaluationReport report, string slice) => report.Find(slice)?.Recall(k) ?? new Estimate(double.NaN, double.NaN, double.NaN);
+        return
+        [
+            Of(outcome.Warm, "all"), Of(outcome.Warm, "head"), Of(outcome.Warm, "mid"), Of(outcome.Warm, "tail"),
+            Of(outcome.Cold, "all"), Of(outcome.All, "cold"),
+        ];
+    }
+
+    /// <summary>Writes both.</summary>
+    /// <returns>Their full paths.</returns>
+    public (string Plot, string Html) Write(TimeSpan elapsed)
+    {
+        byte[] bars = Plots.Bars(
+            $"Recall@{k} on the test clicks", $"recall@{k}", Columns, all.Select(o => new BarSeries(o.Name, Values(o, k), !models.Contains(o))).ToArray());
+        string plot = Path.GetFullPath(Path.Combine(folder, "recall.png"));
+        File.WriteAllBytes(plot, bars);
+
+        var html = new HtmlReport("Twintail: three models on a long tail");
+        html.Text(
+            $"A synthetic catalogue of {Tables.Count(catalogue.Items)} items (seed {catalogue.Seed}), of which "
+            + $"{Tables.Percent(catalogue.ColdShare)} have no training click, and {Tables.Count(catalogue.Users)} users with tastes; "
+            + $"{DataNotes.Clicks(data.Report)}. The three models differ in nothing but the loss. Everything here was measured in this run "
+            + FormattableString.Invariant($"({elapsed.TotalSeconds:F0} s)."),
+            lead: true);
+        html.Section("Recall by popularity of the item").Picture(bars, $"recall@{k} by slice of popularity for each model");
+        html.Table(["model", .. Columns], all.Select(Row));
+        html.Text(
+            "head: the most clicked items that hold half of the training clicks; mid: the next 30 %; tail: the last 20 %. For these and for "
+            + "\"all warm\" the items with training clicks are ranked. cold: items without a training click, ranked among themselves; cold in all: "
+            + "the same clicks with every item in the ranking. In brackets: 95 % bootstrap intervals over users.");
+        AddDifferences(html);
+        AddCurves(html);
+        string path = Path.GetFullPath(Path.Combine(folder, "report.html"));
+        html.Write(path);
+        return (plot, path);
+    }
+
+    private IReadOnlyList<string> Row(DemoOutcome outcome) => [outcome.Name, .. Values(outcome, k).Select(Tables.Html)];
+
+    // Paired over the same users, so much narrower than the difference of two intervals.
+    private void AddDifferences(HtmlReport html)
+    {
+        html.Section("What each part changes")
+            .Text("Difference to the model before it, user by user. An interval without zero is printed in bold: the choice of users does not explain it.");
+        var rows = new List<IReadOnlyList<string>>();
+        for (int i = 1; i < models.Count; i++)
+        {
+            DemoOutcome now = models[i], before = models[i - 1];
+            var difference = new DemoOutcome(
+                $"{now.Name} against {before.Name}",
+                now.Warm.Against(before.Warm),
+                now.Cold.Against(before.Cold),
+                now.All.Against(before.All));
+            rows.Add([difference.Name, .. Values(difference, k).Select(Signed)]);
+        }
+
+        html.Table(["", .. Columns], rows);
+    }
+
+    private static string Signed(Estimate value)
+    {
+        bool clear = value.Low > 0 || value.High < 0;
+        string text = value.Value.ToString("+.0000;-.0000", CultureInfo.InvariantCulture);
+        return $"{(clear ? "*" : "")}{text}\t[{Tables.Number(value.Low, true)}, {Tables.Number(value.High, true)}]";
+    }
+
+    private void AddCurves(HtmlReport html)
+    {
+        string[] places = ["plain", "logq", "logq-ssl"];
+        Metrics[] metrics = Array.ConvertAll(places, place => Metrics.Read(Path.Combine(folder, place)));
+        foreach (string slice in new[] { "all", "tail" })
+        {
+            Curve[] curves = metrics.Select((m, i) => m.Valid(slice, "recall@20") is { } curve ? curve with { Name = models[i].Name } : null)
+                .OfType<Curve>().ToArray();
+            if (curves.Length > 0)
+            {
+                string what = slice == "all" ? "the validation clicks" : "the validation clicks of the tail";
+                html.Section($"Recall@20 on {what}, by epoch").Picture(Plots.Lines("", "epoch", "recall@20", curves), $"recall@20 over the epochs on {what}");
+            }
+        }
+    }
+}
