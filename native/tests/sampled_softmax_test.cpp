@@ -142,6 +142,19 @@ TEST(SampledSoftmax, AnyTemperature) {
   }
 }
 
+// Where logits are small nothing hides the error of the exponential: it averages out below 1e-7.
+TEST(SampledSoftmax, TotalIsAccurateAtHighTemperature) {
+  std::mt19937 random(fresh_seed() + 18);
+  for (const float inverse_temperature : {0.3f, 1.0f, 3.0f}) {
+    Input in = random_input(random, 200, 600, 24);
+    in.inverse_temperature = inverse_temperature;
+    const double oracle = reference<double>(in).total;
+    for (const int isa : all_isas()) {
+      EXPECT_NEAR(Runner(isa).sampled_softmax(in).total[0], oracle, 1e-7) << isa;
+    }
+  }
+}
+
 // Beyond what float can hold around a constant even at a high temperature.
 TEST(SampledSoftmax, ExtremeLogQ) {
   std::mt19937 random(fresh_seed() + 4);

@@ -89,10 +89,19 @@ inline void column_groups(const ProductArgs& a, int column) {
     constexpr int kGroups = (kLeft + kMost - 1) / kMost;
     constexpr int kRows = (kLeft + kGroups - 1) / kGroups;
     const int64_t rows = static_cast<int64_t>(a.row_tiles) * M::kTileRows;
+    float* out = a.out + kFirst * a.out_stride + column;
+    // V is long and comes from L3, or from the core that owned the block before: ask for the same
+    // tile of the next panel, to be written. (Past the end it is a hint without effect.)
+    const auto next = reinterpret_cast<uintptr_t>(out + kColumns * a.out_stride);
+    for (int i = 0; i < kRows; ++i) {
+      for (int line = 0; line < kVectors * M::Vec::kLanes / 16; ++line) {
+        const uintptr_t row = static_cast<uintptr_t>(i) * static_cast<uintptr_t>(a.out_stride);
+        __builtin_prefetch(reinterpret_cast<const void*>(next + 4 * row + 64u * line), 1, 2);
+      }
+    }
     product_tile<M, kRows, kVectors, 1, kColumns>(
         static_cast<const Element*>(a.weights) + kFirst, 1, 0, M::kPairs ? rows / 2 : rows,
-        static_cast<const Element*>(a.operand) + column, a.stride,
-        a.out + kFirst * a.out_stride + column, a.out_stride);
+        static_cast<const Element*>(a.operand) + column, a.stride, out, a.out_stride);
     column_groups<M, kVectors, kFirst + kRows>(a, column);
   }
 }
