@@ -153,6 +153,7 @@ cudaError_t launch(const Problem& p, Bug bug, cudaStream_t stream) {
   switch (bug) {
     case Bug::kNone:
       return launch<kDim, Bug::kNone>(p, stream);
+#if TT_SIMT  // nobody plants bugs on a GPU
     case Bug::kNoCopyWait:
       return launch<kDim, Bug::kNoCopyWait>(p, stream);
     case Bug::kNoBarrierAfterCopy:
@@ -161,8 +162,10 @@ cudaError_t launch(const Problem& p, Bug bug, cudaStream_t stream) {
       return launch<kDim, Bug::kNoBarrierBeforeReuse>(p, stream);
     case Bug::kRowTooMany:
       return launch<kDim, Bug::kRowTooMany>(p, stream);
+#endif
+    default:
+      return cudaErrorInvalidValue;
   }
-  return cudaErrorInvalidValue;
 }
 
 }  // namespace
