@@ -9,6 +9,7 @@ internal static class CaseFactory
     {
         LossCase.Forward or LossCase.ForwardBackward => new LossCase(id, options),
         GatherCase.Forward or GatherCase.Step => new GatherCase(id, options),
+        StepCase.Name => new StepCase(id, options),
         TopKCase.Name => new TopKCase(id, options),
         _ => throw new ArgumentException($"case: expected a known one, got '{id.Case}'", nameof(id)),
     };

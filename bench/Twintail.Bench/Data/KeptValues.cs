@@ -15,17 +15,25 @@ internal sealed class KeptValues(int bags)
     public ReadOnlySpan<int> Values => _values.AsSpan(0, Count);
 
     /// <summary>Starts anew, with room for <paramref name="capacity"/> values.</summary>
-    public void Clear(int capacity)
+    public void Clear(int capacity = 0)
     {
         Count = 0;
-        if (_values.Length < capacity)
+        Reserve(capacity);
+    }
+
+    /// <summary>Makes room for so many more values.</summary>
+    public void Reserve(int more)
+    {
+        if (_values.Length < Count + more)
         {
-            _values = new int[capacity];
+            Array.Resize(ref _values, Math.Max(2 * _values.Length, Count + more));
         }
     }
 
+    /// <summary>Adds to the current bag; there must be room.</summary>
     public void Add(int value) => _values[Count++] = value;
 
+    /// <summary>Adds to the current bag; there must be room.</summary>
     public void Add(ReadOnlySpan<int> values)
     {
         values.CopyTo(_values.AsSpan(Count));
@@ -37,6 +45,7 @@ internal sealed class KeptValues(int bags)
     {
         if (Count == Offsets[bag])
         {
+            Reserve(1);
             Add(0);
         }
 

@@ -26,6 +26,7 @@ internal static class Plan
            select new PlanItem("loss", new CaseId(LossCase.Forward, n, n, 64), CaseOptions.Everybody, n == 8192),
         new("gather", new CaseId(GatherCase.Forward, 8192, 1_000_000, 320), CaseOptions.Everybody, false),
         new("gather", new CaseId(GatherCase.Step, 8192, 1_000_000, 320), CaseOptions.Everybody, true),
+        new("step", new CaseId(StepCase.Name, 4096, 2048, 64), CaseOptions.Everybody, true),
         new("top_k", new CaseId(TopKCase.Name, 10_000, 100_000, 64), CaseOptions.Everybody, true),
     ];
 
@@ -36,6 +37,7 @@ internal static class Plan
         new("loss", new CaseId(LossCase.Forward, 4096, 4096, 64), OnlyTwintailFast, false),
         new("gather", new CaseId(GatherCase.Forward, 8192, 100_000, 320), CaseOptions.Everybody, false),
         new("gather", new CaseId(GatherCase.Step, 8192, 100_000, 320), CaseOptions.Everybody, true),
+        new("step", new CaseId(StepCase.Name, 4096, 2048, 64), CaseOptions.Everybody, false),
         new("top_k", new CaseId(TopKCase.Name, 1000, 32_000, 64), CaseOptions.Everybody, false),
     ];
 
