@@ -167,6 +167,12 @@ void Solver::pack() {
   });
 }
 
+// Always with the queries, also where they are the columns: then both directions of the symmetric form see the very same
+// scores, and e_ij / (sum of column j) is right to the last bits although the two come from different passes.
+float Solver::operand_scale(const View& view) const {
+  return &view == &queries_ ? static_cast<float>(range_.scale) : 1.0f;
+}
+
 void Solver::pack_tiles(View& view, int64_t tile) {
   const int64_t row = tile * kernels_.tile_rows;
   PackArgs a{};
@@ -175,7 +181,7 @@ void Solver::pack_tiles(View& view, int64_t tile) {
   a.d = problem_.d;
   a.width = plan_.width;
   a.stride = plan_.stride;
-  a.scale = static_cast<float>(range_.scale);
+  a.scale = operand_scale(view);
   a.round = round_;
   a.inverse_norm = view.packed.inverse_norm + row;
   a.rows = element(view.packed.tiles, row * plan_.stride);
@@ -190,7 +196,7 @@ void Solver::pack_panel(View& view, int64_t panel) {
   a.d = problem_.d;
   a.width = plan_.width;
   a.stride = plan_.stride;
-  a.scale = 1.0f;
+  a.scale = operand_scale(view);
   a.round = round_;
   a.inverse_norm = view.packed.inverse_norm + column;
   if (view.packed.rows != nullptr) {

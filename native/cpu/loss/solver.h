@@ -38,6 +38,7 @@ class Solver {
   void weigh();
   void take_packed(View& view, bool tiles, bool panels, bool rows);
   void pack();
+  float operand_scale(const View& view) const;
   void pack_tiles(View& view, int64_t tile);
   void pack_panel(View& view, int64_t panel);
   void link_positives();
