@@ -7,11 +7,9 @@ var target = Argument("target", "Build");
 var configuration = Argument("configuration", "Release");
 
 var artifacts = MakeAbsolute(Directory("artifacts"));
-var nativeBuild = artifacts.Combine("build/release");
 var nativeOutput = artifacts.Combine("native");
 var managedOutput = artifacts.Combine("managed/bin");
 var cli = artifacts.CombineWithFilePath("twintail/twintail");
-var cudaToolkit = artifacts.Combine("toolkit/cuda-12.4");
 var tests = new TestRun(Context, artifacts.Combine("test-results"));
 
 const string Solution = "Twintail.slnx";
@@ -47,19 +45,23 @@ Task("DemoPrerequisites")
 Task("Native")
     .Description("Builds libtwintail.so and the native tests and benches.")
     .IsDependentOn("Prerequisites")
-    .Does(() => BuildNative());
-
-/// fresh: forget which compilers were found before.
-void BuildNative(bool fresh = false)
+    .Does(() =>
 {
-    var withTests = Prerequisites.CanTest(Context) ? "ON" : "OFF";
-    Run("cmake", ["--preset", "release", $"-DTWINTAIL_TESTS={withTests}", .. fresh ? ["--fresh"] : Array.Empty<string>()]);
-    Run("cmake", "--build", nativeBuild.FullPath, "--parallel", Environment.ProcessorCount.ToString());
+    BuildNative("release");
     EnsureDirectoryExists(nativeOutput);
-    foreach (var library in GetFiles($"{nativeBuild}/lib/libtwintail*.so"))
+    foreach (var library in GetFiles($"{NativeBuild("release")}/lib/libtwintail*.so"))
     {
         ReplaceFile(library, nativeOutput.CombineWithFilePath(library.GetFilename()));
     }
+});
+
+DirectoryPath NativeBuild(string preset) => artifacts.Combine($"build/{preset}");
+
+/// One of the presets of CMakePresets.json.
+void BuildNative(string preset)
+{
+    Run("cmake", "--preset", preset, $"-DTWINTAIL_TESTS={(Prerequisites.CanTest(Context) ? "ON" : "OFF")}");
+    Run("cmake", "--build", NativeBuild(preset).FullPath, "--parallel", Environment.ProcessorCount.ToString());
 }
 
 /// Copies by way of a new file, so that a program that runs with the old one keeps it whole.
@@ -96,22 +98,32 @@ Task("Build")
 // ---- check
 
 Task("Test")
-    .Description("Builds and runs every test, native and managed; --filter and --gtest_filter choose some.")
+    .Description("Builds and runs every test; --filter and --gtest_filter choose some, --sanitize adds sanitizer runs.")
     .IsDependentOn("TestPrerequisites")
     .IsDependentOn("Build")
     .Does(() =>
 {
     tests.Clean();
-    foreach (var program in GetFiles($"{nativeBuild}/bin/*_tests"))
-    {
-        tests.RunNative(program, Argument("gtest_filter", "*"));
-    }
+    RunNativeTests("release");
     foreach (var project in GetFiles("src/**/*.Tests.csproj"))
     {
         tests.RunManaged(ManagedProgram(project.GetFilenameWithoutExtension().ToString()), Argument("filter", ""));
     }
+    foreach (var preset in HasArgument("sanitize") ? new[] { "asan", "tsan" } : [])
+    {
+        BuildNative(preset);
+        RunNativeTests(preset);
+    }
     tests.ThrowIfFailed();
 });
+
+void RunNativeTests(string preset)
+{
+    foreach (var program in GetFiles($"{NativeBuild(preset)}/bin/*_tests"))
+    {
+        tests.RunNative(program, preset, Argument("gtest_filter", "*"));
+    }
+}
 
 Task("Bindings")
     .Description("Checks that the P/Invoke declarations are what twintail.h says.")
@@ -151,17 +163,14 @@ Task("Pack")
                     "-o", artifacts.Combine("packages").FullPath));
 
 Task("Cuda")
-    .Description("Installs a CUDA compiler into artifacts where there is none, and builds the CUDA backend.")
+    .Description("Installs a CUDA compiler into artifacts where there is none, then builds all native code.")
+    .IsDependentOn("CudaToolkit")
+    .IsDependentOn("Native");
+
+Task("CudaToolkit")
     .IsDependentOn("Prerequisites")
-    .Does(() =>
-{
-    if (Context.Tools.Resolve("nvcc") is null && !HasEnvironmentVariable("CUDACXX"))
-    {
-        Run("bash", "native/cuda/install-toolkit.sh", cudaToolkit.FullPath);
-        Environment.SetEnvironmentVariable("CUDACXX", cudaToolkit.CombineWithFilePath("bin/nvcc").FullPath);
-    }
-    BuildNative(fresh: true);
-});
+    .WithCriteria(ctx => ctx.Tools.Resolve("nvcc") is null && !ctx.HasEnvironmentVariable("CUDACXX"), "nvcc is there")
+    .Does(() => Run("bash", "native/cuda/install-toolkit.sh"));
 
 Task("Clean")
     .Description("Removes everything that a build made, except installed toolkits.")

@@ -4,6 +4,9 @@ using System.Xml.Linq;
 
 public sealed class TestRun(ICakeContext context, DirectoryPath folder)
 {
+    /// A program that takes longer hangs.
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(30);
+
     private int _passed, _failed, _skipped, _programs;
 
     public bool HasFailed => _failed > 0;
@@ -11,9 +14,9 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
     public void Clean() => context.CleanDirectory(folder);
 
     /// A GoogleTest program.
-    public void RunNative(FilePath program, string filter)
+    public void RunNative(FilePath program, string preset, string filter)
     {
-        var results = ResultsFile(program, "json");
+        var results = folder.CombineWithFilePath($"{program.GetFilename()}.{preset}.json");
         var code = Execute(program, $"--gtest_output=json:{results}", $"--gtest_filter={filter}");
         Add(program, code, results, CountGoogleTest);
     }
@@ -21,7 +24,7 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
     /// An NUnit program on Microsoft.Testing.Platform.
     public void RunManaged(FilePath program, string filter)
     {
-        var results = ResultsFile(program, "trx");
+        var results = folder.CombineWithFilePath($"{program.GetFilename()}.trx");
         List<string> arguments =
         [
             "--report-trx", "--report-trx-filename", results.GetFilename().ToString(),
@@ -51,15 +54,16 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
         Console.WriteLine(line);
     }
 
-    private FilePath ResultsFile(FilePath program, string extension) =>
-        folder.CombineWithFilePath($"{program.GetFilename()}.{extension}");
-
     private int Execute(FilePath program, params string[] arguments)
     {
         _programs++;
         var list = new ProcessArgumentBuilder();
         foreach (var argument in arguments) list.AppendQuoted(argument);
-        return context.StartProcess(program, new ProcessSettings { Arguments = list });
+        using var process = context.StartAndReturnProcess(program, new ProcessSettings { Arguments = list });
+        if (process.WaitForExit((int)Limit.TotalMilliseconds)) return process.GetExitCode();
+        process.Kill();
+        Console.Error.WriteLine($"{program.GetFilename()} did not end within {Limit}");
+        return -1;
     }
 
     /// A program that ends badly without naming a failed test (a crash, or results never written) is one failure.
