@@ -15,9 +15,11 @@ internal sealed class SafetensorsReader : IDisposable
     private long _dataStart;
 
     /// <summary>Opens a file and checks it.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="needsDigest">Whether a file without a digest is damaged; false for files of other writers.</param>
     /// <exception cref="CorruptFileException">Cut short, changed, or no safetensors file at all.</exception>
     /// <exception cref="IOException">It is not there or cannot be read.</exception>
-    public SafetensorsReader(string path)
+    public SafetensorsReader(string path, bool needsDigest = true)
     {
         _path = path;
         _stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
@@ -26,7 +28,7 @@ internal sealed class SafetensorsReader : IDisposable
             byte[] header = ReadHeader();
             ParseHeader(header);
             CheckLayout();
-            CheckDigest(header);
+            CheckDigest(header, needsDigest);
         }
         catch
         {
@@ -179,10 +181,15 @@ internal sealed class SafetensorsReader : IDisposable
         }
     }
 
-    private void CheckDigest(byte[] header)
+    private void CheckDigest(byte[] header, bool needsDigest)
     {
         if (!_metadata.TryGetValue(SafetensorsWriter.DigestKey, out string? expected))
         {
+            if (needsDigest)
+            {
+                throw Corrupt("it has no digest");
+            }
+
             return;
         }
 

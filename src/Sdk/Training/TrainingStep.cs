@@ -36,6 +36,9 @@ internal sealed unsafe class TrainingStep : IDisposable
 
     public StepOptimizers Optimizers => _optimizers;
 
+    /// <summary>For tests: what the last step has drawn.</summary>
+    public StepBuffers Buffers => _buffers;
+
     /// <summary>Trains on one batch: forward, both losses, backward, update.</summary>
     /// <param name="clicks">The n clicked pairs.</param>
     /// <param name="step">Counted from 0 over all epochs.</param>
