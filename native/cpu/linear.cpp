@@ -29,6 +29,23 @@ void relu(int64_t count, float* y) {
   for (int64_t i = 0; i < count; ++i) y[i] = y[i] < 0.0f ? 0.0f : y[i];
 }
 
+/// sums += the columns' sums over one block, rounded once: the terms cancel, their errors do not.
+void add_columns(int rows, int32_t columns, const float* matrix, bool first, float* sums) {
+  constexpr int32_t kStrip = 64;
+  for (int32_t begin = 0; begin < columns; begin += kStrip) {
+    const int32_t width = std::min(kStrip, columns - begin);
+    double strip[kStrip] = {};
+    for (int i = 0; i < rows; ++i) {
+      const float* row = matrix + int64_t{i} * columns + begin;
+      for (int32_t j = 0; j < width; ++j) strip[j] += static_cast<double>(row[j]);
+    }
+    for (int32_t j = 0; j < width; ++j) {
+      const double before = first ? 0.0 : static_cast<double>(sums[begin + j]);
+      sums[begin + j] = static_cast<float>(before + strip[j]);
+    }
+  }
+}
+
 struct Backward {
   int64_t n;
   int32_t in, out;
@@ -59,12 +76,7 @@ void backward_block(const Backward& b, int64_t block, bool first, float* masked,
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, b.out, b.in, rows, 1.0f, grad, b.out,
                 b.x + begin * b.in, b.in, first ? 0.0f : 1.0f, weight_sum, b.in);
   }
-  if (bias_sum != nullptr) {
-    if (first) std::fill(bias_sum, bias_sum + b.out, 0.0f);
-    for (int i = 0; i < rows; ++i) {
-      for (int32_t j = 0; j < b.out; ++j) bias_sum[j] += grad[int64_t{i} * b.out + j];
-    }
-  }
+  if (bias_sum != nullptr) add_columns(rows, b.out, grad, first, bias_sum);
 }
 
 /// total = the partial sums in order.
