@@ -13,6 +13,8 @@ public sealed unsafe class ContextHandle : SafeHandle
     // thread computes: it leaves the child here, and the next call on the context frees it.
     private readonly ConcurrentQueue<Orphan> _orphans = new();
 
+    private bool _isDisposed;
+
     private ContextHandle(tt_context* context)
         : base(IntPtr.Zero, ownsHandle: true) => SetHandle((IntPtr)context);
 
@@ -38,6 +40,12 @@ public sealed unsafe class ContextHandle : SafeHandle
     /// <exception cref="ObjectDisposedException">The context has been disposed.</exception>
     public ContextLease Enter()
     {
+        // Children may keep the native context alive for longer, but the owner has given it up.
+        if (_isDisposed)
+        {
+            throw new ObjectDisposedException(nameof(ContextHandle));
+        }
+
         bool added = false;
         DangerousAddRef(ref added);
         FreeOrphans();
@@ -60,6 +68,13 @@ public sealed unsafe class ContextHandle : SafeHandle
 
     /// <summary>Leaves a child for the next call on this context; from any thread.</summary>
     internal void Adopt(Orphan orphan) => _orphans.Enqueue(orphan);
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        _isDisposed = true;
+        base.Dispose(disposing);
+    }
 
     /// <inheritdoc/>
     protected override bool ReleaseHandle()

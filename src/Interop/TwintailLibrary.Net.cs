@@ -44,7 +44,10 @@ public static unsafe partial class TwintailLibrary
             yield break;
         }
 
-        foreach (string folder in Folders().Where(folder => folder.Length > 0).Select(Path.GetFullPath).Distinct())
+        foreach (string folder in Folders()
+                     .Where(folder => folder.Length > 0)
+                     .Select(folder => Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)))
+                     .Distinct())
         {
             yield return Path.Combine(folder, FileName);
         }

@@ -114,7 +114,7 @@ internal sealed class AugmentationTests : OpFixture
         using DeviceBuffer<int> rows = Device.Upload(new int[400]);
         var correlated = new ViewAugmentation(Transforms.Correlated, 15, Draw.Fresh().Bits()) { Correlated = [3, 3, 12, 12] };
         ulong[] first = Masks(table, rows, correlated, 1);
-        Assert.That(first, Is.SubsetOf(new[] { 3UL, 12UL }));
+        Assert.That(first.Distinct(), Is.EquivalentTo(new[] { 3UL, 12UL }));
         Assert.That(first.Count(m => m == 3), Is.InRange(100, 300));
         ulong[] complement = Masks(table, rows, correlated, 2);
         Assert.That(complement.Zip(first, (b, a) => a ^ b), Is.All.EqualTo(15UL));

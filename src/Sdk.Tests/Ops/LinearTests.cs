@@ -21,14 +21,16 @@ internal sealed class LinearTests : OpFixture
     [TestCaseSource(nameof(Cases))]
     public void OutputAndGradientsAreThoseOfTorch(int n, int inputs, int outputs, Activation activation, bool hasBias)
     {
-        Problem problem = Problem.Make(Draw.Fresh(), n, inputs, outputs, activation, hasBias);
+        Draw draw = Draw.Fresh();
+        Problem problem = Problem.Make(draw, n, inputs, outputs, activation, hasBias);
         float[][] ours = problem.Run(Device);
         double[][] exact = problem.Torch(ScalarType.Float64);
-        double[][] torch = problem.Torch(ScalarType.Float32);
+        double[][][] torch = draw.Fill(
+            Accuracy.Orders, () => problem.Torch(ScalarType.Float32, draw.Permutation(n), draw.Permutation(inputs), draw.Permutation(outputs)));
         string[] names = ["y", "grad_x", "grad_weights", "grad_bias"];
         for (int i = 0; i < names.Length; i++)
         {
-            Accuracy.Check(names[i], ours[i], exact[i], torch[i]);
+            Accuracy.Check(names[i], ours[i], exact[i], torch.Select(t => t[i]));
         }
     }
 
@@ -153,16 +155,37 @@ internal sealed class LinearTests : OpFixture
             return [y.ToArray(), gradX.ToArray(), gradWeights.ToArray(), gradBias.ToArray()];
         }
 
-        public double[][] Torch(ScalarType type)
+        public double[][] Torch(ScalarType type, int[]? rows = null, int[]? columns = null, int[]? outputs = null)
         {
             using DisposeScope scope = NewDisposeScope();
             Tensor x = Ops.Torch.Leaf(X, type, N, Inputs);
             Tensor weights = Ops.Torch.Leaf(Weights, type, Outputs, Inputs);
             Tensor bias = Ops.Torch.Leaf(Bias ?? new float[Outputs], type, Outputs);
-            Tensor y = x.mm(weights.t()) + bias;
+
+            // Everything in another order, and y back in its own at the end.
+            Tensor ordered = Ops.Torch.Reordered(Ops.Torch.Reordered(x, columns).t(), rows).t();
+            Tensor orderedWeights = Ops.Torch.Reordered(Ops.Torch.Reordered(weights, columns).t(), outputs).t();
+            Tensor y = ordered.mm(orderedWeights.t()) + Ops.Torch.Reordered(bias.unsqueeze(0), outputs);
             y = Activation == Activation.Relu ? y.relu() : y;
+            y = Ops.Torch.Reordered(Ops.Torch.Reordered(y, Inverse(outputs)).t(), Inverse(rows)).t();
             (y * Ops.Torch.Of(GradY, type, N, Outputs)).sum().backward();
             return [Ops.Torch.Values(y), Ops.Torch.Gradient(x), Ops.Torch.Gradient(weights), Ops.Torch.Gradient(bias)];
+        }
+
+        private static int[]? Inverse(int[]? order)
+        {
+            if (order == null)
+            {
+                return null;
+            }
+
+            var inverse = new int[order.Length];
+            for (int i = 0; i < order.Length; i++)
+            {
+                inverse[order[i]] = i;
+            }
+
+            return inverse;
         }
 
         private static float[] Garbage(int count) => Enumerable.Repeat(float.NaN, count).ToArray();

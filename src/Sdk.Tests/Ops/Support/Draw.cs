@@ -49,6 +49,14 @@ internal sealed class Draw
     public float[] LogProbabilities(long count, double lo = 1e-9, double hi = .5) =>
         Fill(count, () => (float)Uniform(Math.Log(lo), Math.Log(hi)));
 
+    /// <summary>0 .. count - 1 in random order.</summary>
+    public int[] Permutation(int count)
+    {
+        int[] result = [.. Enumerable.Range(0, count)];
+        _random.Shuffle(result);
+        return result;
+    }
+
     public T[] Fill<T>(long count, Func<T> make)
     {
         var result = new T[count];

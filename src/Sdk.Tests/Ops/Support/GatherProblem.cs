@@ -80,34 +80,63 @@ internal sealed class GatherProblem
         }),
     ];
 
-    /// <summary>The gathered vectors of one view from the values kept, as a function of the embedding tables.</summary>
-    public Tensor Vectors(Tensor[] embeddings, AugmentedValues[] kept, int n)
+    /// <summary>
+    /// The gathered vectors of all views from the values kept, as a function of the embedding tables. As with TorchSharp's
+    /// EmbeddingBag, the lookups of a table are one index_select, so that its gradient is one sum over all of them; in a random
+    /// order if <paramref name="order"/> is given.
+    /// </summary>
+    /// <param name="embeddings">[vocabulary, dim] each.</param>
+    /// <param name="kept">By view and feature.</param>
+    /// <param name="order">Source of random orders, or null.</param>
+    public Tensor[] Vectors(Tensor[] embeddings, AugmentedValues[][] kept, Draw? order = null)
     {
-        var columns = new Tensor[Bindings.Length];
-        for (int f = 0; f < columns.Length; f++)
+        var columns = new Tensor[kept.Length, Bindings.Length];
+        for (int e = 0; e < embeddings.Length; e++)
         {
-            Tensor embedding = embeddings[Bindings[f].Embedding];
-            var bags = new int[kept[f].Values.Length];
-            var scales = new float[n];
-            for (int i = 0; i < n; i++)
+            int[] features = [.. Enumerable.Range(0, Bindings.Length).Where(f => Bindings[f].Embedding == e)];
+            (int View, int Feature)[] parts = [.. Enumerable.Range(0, kept.Length).SelectMany(v => features.Select(f => (v, f)))];
+            Tensor bags = Bags(embeddings[e], [.. parts.Select(part => kept[part.View][part.Feature])], order);
+            int begin = 0;
+            foreach ((int view, int feature) in parts)
             {
-                int begin = (int)kept[f].Offsets[i], end = (int)kept[f].Offsets[i + 1];
-                Array.Fill(bags, i, begin, end - begin);
-                scales[i] = end - begin;
+                int n = kept[view][feature].Offsets.Length - 1;
+                columns[view, feature] = Pooled(bags.slice(0, begin, begin + n, 1), kept[view][feature].Offsets, Bindings[feature].Pooling);
+                begin += n;
             }
-
-            Tensor counts = Torch.Of(scales, embedding.dtype, n, 1);
-            Tensor sum = zeros([n, embedding.shape[1]], dtype: embedding.dtype)
-                .index_add(0, Torch.Index(bags), embedding.index_select(0, Torch.Index(kept[f].Values)), 1);
-            columns[f] = Bindings[f].Pooling switch
-            {
-                Pooling.Sum => sum,
-                Pooling.Mean => sum / counts,
-                _ => sum / counts.sqrt(),
-            };
         }
 
-        return cat(columns, 1);
+        return [.. Enumerable.Range(0, kept.Length).Select(v => cat([.. Enumerable.Range(0, Bindings.Length).Select(f => columns[v, f])], 1))];
+    }
+
+    private static Tensor Bags(Tensor embedding, AugmentedValues[] parts, Draw? order)
+    {
+        var values = new List<int>();
+        var bags = new List<int>();
+        int bag = 0;
+        foreach (AugmentedValues part in parts)
+        {
+            values.AddRange(part.Values);
+            for (int i = 0; i + 1 < part.Offsets.Length; i++, bag++)
+            {
+                bags.AddRange(Enumerable.Repeat(bag, (int)(part.Offsets[i + 1] - part.Offsets[i])));
+            }
+        }
+
+        int[] places = order?.Permutation(values.Count) ?? [.. Enumerable.Range(0, values.Count)];
+        Tensor rows = embedding.index_select(0, Torch.Index([.. places.Select(p => values[p])]));
+        return zeros([bag, embedding.shape[1]], dtype: embedding.dtype).index_add(0, Torch.Index([.. places.Select(p => bags[p])]), rows, 1);
+    }
+
+    private static Tensor Pooled(Tensor sums, long[] offsets, Pooling pooling)
+    {
+        float[] sizes = [.. offsets.Skip(1).Zip(offsets, (end, begin) => (float)(end - begin))];
+        Tensor counts = Torch.Of(sizes, sums.dtype, sizes.Length, 1);
+        return pooling switch
+        {
+            Pooling.Sum => sums,
+            Pooling.Mean => sums / counts,
+            _ => sums / counts.sqrt(),
+        };
     }
 
     private FeatureBinding[] MakeBindings(int catalogueRows)

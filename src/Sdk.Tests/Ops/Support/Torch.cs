@@ -6,6 +6,12 @@ namespace Twintail.Tests.Ops;
 /// <summary>Small helpers over TorchSharp, the oracle.</summary>
 internal static class Torch
 {
+    static Torch()
+    {
+        // Its threads would spin beside ours.
+        set_num_threads(1);
+    }
+
     public static Tensor Of(float[] values, ScalarType type, params long[] shape) =>
         tensor(values, dtype: ScalarType.Float32).to(type).reshape(shape);
 
@@ -13,6 +19,10 @@ internal static class Torch
         Of(values, type, shape).detach().requires_grad_(true);
 
     public static Tensor Index(int[] values) => tensor(values, dtype: ScalarType.Int64);
+
+    /// <summary>The columns in another order: sums over them round differently.</summary>
+    public static Tensor Reordered(Tensor matrix, int[]? order) =>
+        order == null ? matrix : matrix.index_select(1, Index(order));
 
     public static double[] Values(Tensor t) => t.detach().to(ScalarType.Float64).contiguous().cpu().data<double>().ToArray();
 
