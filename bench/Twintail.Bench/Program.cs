@@ -1,5 +1,7 @@
 using System.Globalization;
+using Twintail.Bench.Growth;
 using Twintail.Bench.Running;
+using Twintail.Bench.Sdk;
 
 CultureInfo.DefaultThreadCurrentCulture = CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
 try
@@ -10,7 +12,9 @@ try
         "run" => RunCommand.Run(options),
         "measure" => MeasureCommand.Run(options),
         "memory" => MemoryCommand.Run(options),
-        _ => throw new FormatException($"expected run, measure or memory, got '{options.Verb}'"),
+        "growth" => GrowthCommand.Run(options),
+        "sdk" => SdkCommand.Run(options),
+        _ => throw new FormatException($"expected run, measure, memory, growth or sdk, got '{options.Verb}'"),
     };
 }
 catch (Exception error) when (error is FormatException or ArgumentException or WrongResultException or Twintail.TwintailException)

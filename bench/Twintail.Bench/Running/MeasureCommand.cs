@@ -6,25 +6,25 @@ namespace Twintail.Bench.Running;
 
 /// <summary>
 /// Child process: times the cases of a group, all contenders in turns, and appends a record for each.
-/// Options: --group NAME --settings NAME --records FILE [--quick] [--threads N] [--case NAME:NxMxD]
+/// Options: --group NAME, or --case NAME:NxMxD --contenders A,B,C; --settings NAME --records FILE [--quick] [--threads N]
 /// </summary>
 internal static class MeasureCommand
 {
     public static int Run(Options options)
     {
         set_num_threads(options.Threads);
-        string? only = options.Has("case") ? CaseId.Parse(options.Get("case")).ToString() : null;
         bool isRight = true;
-        foreach (PlanItem item in Plan.Of(options.Quick).Where(item => item.Group == options.Get("group")))
+        foreach (var (id, contenders) in Cases(options))
         {
-            if (only == null || item.Id.ToString() == only)
-            {
-                isRight &= TryMeasure(item.Id, new CaseOptions(options.Threads, Supported(item.Contenders)), options);
-            }
+            isRight &= TryMeasure(id, new CaseOptions(options.Threads, Supported(contenders)), options);
         }
 
         return isRight ? 0 : 1;
     }
+
+    private static IEnumerable<(CaseId Id, IReadOnlyList<string> Contenders)> Cases(Options options) => options.Has("case")
+        ? [(CaseId.Parse(options.Get("case")), options.Get("contenders").Split(','))]
+        : Plan.Of(options.Quick).Where(item => item.Group == options.Get("group")).Select(item => (item.Id, item.Contenders));
 
     private static bool TryMeasure(CaseId id, CaseOptions caseOptions, Options options)
     {
@@ -41,8 +41,7 @@ internal static class MeasureCommand
         }
     }
 
-    /// <summary>Times one case and appends its records.</summary>
-    public static void Measure(CaseId id, CaseOptions caseOptions, Options options)
+    private static void Measure(CaseId id, CaseOptions caseOptions, Options options)
     {
         using BenchCase @case = CaseFactory.Create(id, caseOptions);
         @case.Verify();
@@ -57,7 +56,7 @@ internal static class MeasureCommand
     }
 
     /// <summary>Without the variants of Twintail that this machine cannot run.</summary>
-    public static IReadOnlyList<string> Supported(IReadOnlyList<string> contenders)
+    private static IReadOnlyList<string> Supported(IReadOnlyList<string> contenders)
     {
         IReadOnlyList<CpuIsa> isas = Device.AvailableIsas;
         using Device device = Device.Cpu(1);

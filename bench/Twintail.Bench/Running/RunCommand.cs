@@ -16,6 +16,7 @@ internal static class RunCommand
         string folder = options.Folder;
         string timings = Fresh(folder, "timings.jsonl");
         string memory = Fresh(folder, "memory.jsonl");
+        string calls = Fresh(folder, "calls.jsonl");
         string[] groups = options.Has("groups")
             ? options.Get("groups").Split(',')
             : [.. Plan.Of(options.Quick).Select(item => item.Group).Distinct()];
@@ -40,9 +41,12 @@ internal static class RunCommand
             }
         }
 
+        Console.WriteLine($"[{clock.Elapsed:mm\\:ss}] calls of the SDK, by BenchmarkDotNet");
+        isRight &= Child(options, PeerSettings.Default, "sdk", "--records", calls, "--out", folder);
         IReadOnlyList<SummaryRow> rows =
         [
             .. Summary.Rows(JsonLines.Read<TimingRecord>(timings), JsonLines.Read<MemoryRecord>(memory)),
+            .. JsonLines.Read<SummaryRow>(calls),
             .. NativeBench.Run(options, clock),
         ];
         Summary.Write(Path.Combine(folder, "summary.json"), rows);

@@ -51,7 +51,7 @@ internal sealed record SummaryRow
     /// <summary>Managed bytes that a call allocates.</summary>
     public double? ManagedBytes { get; init; }
 
-    /// <summary>"sdk": called from C#, beside the peers; "native": by the native bench, beside the machine's peak.</summary>
+    /// <summary>"sdk": called from C#, beside the peers; "benchmarkdotnet": without peers; "native": by the native bench.</summary>
     public required string Source { get; init; }
 }
 

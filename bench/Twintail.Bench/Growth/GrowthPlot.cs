@@ -1,0 +1,77 @@
+using ScottPlot;
+using ScottPlot.TickGenerators;
+using Twintail.Bench.Running;
+
+namespace Twintail.Bench.Growth;
+
+/// <summary>Draws a <see cref="GrowthSeries"/> with logarithmic axes.</summary>
+internal static class GrowthPlot
+{
+    private static readonly (string Contender, string Label, string Color)[] Curves =
+    [
+        ("torchsharp-naive", "TorchSharp, plain", "#b0413e"),
+        ("torchsharp-best", "TorchSharp, best by hand", "#e0a030"),
+        ("twintail", "Twintail", "#1f6fb2"),
+    ];
+
+    public static void Save(GrowthSeries series, IReadOnlyList<TimingRecord> records, string path)
+    {
+        var plot = new Plot();
+        foreach (var (contender, label, color) in Curves)
+        {
+            Draw(plot, Points(series, records, contender, record => record.Median), label, color, isFloor: false);
+        }
+
+        Draw(
+            plot, Points(series, records, "twintail", record => record.Work / record.Peak * 1000), "floor: least work / measured peak", "#555555", isFloor: true);
+        plot.Title(series.Title);
+        plot.XLabel(series.XLabel);
+        plot.YLabel("ms (median)");
+        plot.Axes.Bottom.TickGenerator = new NumericManual(
+            [.. series.Points.Select(point => Math.Log10(point.X))], [.. series.Points.Select(point => Short(point.X))]);
+        plot.Axes.Left.TickGenerator = new NumericAutomatic
+        {
+            MinorTickGenerator = new LogMinorTickGenerator(),
+            IntegerTicksOnly = true,
+            LabelFormatter = power => Short(Math.Pow(10, power)),
+        };
+        plot.Grid.MinorLineColor = Colors.Black.WithOpacity(0.06);
+        plot.Grid.MinorLineWidth = 1;
+        plot.ShowLegend(Alignment.UpperLeft);
+        plot.SavePng(path, 900, 560);
+    }
+
+    private static (double X, double Y)[] Points(
+        GrowthSeries series, IReadOnlyList<TimingRecord> records, string contender, Func<TimingRecord, double?> value) =>
+    [
+        .. from point in series.Points
+           let record = records.LastOrDefault(r => r.Contender == contender && r.Threads == point.Threads && Id(r) == point.Id)
+           where record != null && value(record) is > 0
+           select (Math.Log10(point.X), Math.Log10(value(record)!.Value)),
+    ];
+
+    private static CaseId Id(TimingRecord record) => new(record.Case, record.N, record.M, record.D);
+
+    private static void Draw(Plot plot, (double X, double Y)[] points, string label, string color, bool isFloor)
+    {
+        if (points.Length == 0)
+        {
+            return;
+        }
+
+        var line = plot.Add.Scatter(points.Select(p => p.X).ToArray(), points.Select(p => p.Y).ToArray());
+        line.LegendText = label;
+        line.Color = Color.FromHex(color);
+        line.LineWidth = 2;
+        line.LinePattern = isFloor ? LinePattern.Dashed : LinePattern.Solid;
+        line.MarkerSize = isFloor ? 0 : 7;
+    }
+
+    private static string Short(double value) => value switch
+    {
+        >= 1e6 => $"{value / 1e6:0.#}M",
+        >= 1024 when value % 1024 == 0 => $"{value / 1024:0}k",
+        >= 1e4 => $"{value / 1e3:0.#}k",
+        _ => $"{value:0.###}",
+    };
+}
