@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text;
 using Twintail.Interop;
@@ -62,7 +63,7 @@ internal sealed class LayoutTests
     {
         foreach (FieldInfo field in Structs().SelectMany(Fields))
         {
-            bool blittable = field.FieldType.IsPointer || field.FieldType.IsPrimitive || field.GetCustomAttribute<System.Runtime.CompilerServices.FixedBufferAttribute>() != null;
+            bool blittable = field.FieldType.IsPointer || field.FieldType.IsPrimitive || field.GetCustomAttribute<FixedBufferAttribute>() != null;
             Assert.That(blittable && field.FieldType != typeof(bool) && field.FieldType != typeof(char), Is.True, $"{field.DeclaringType!.Name}.{field.Name}");
         }
     }
@@ -129,18 +130,20 @@ internal sealed class LayoutTests
     private static int Size(FieldInfo field) =>
         field.FieldType.IsPointer ? IntPtr.Size : Marshal.SizeOf(field.FieldType);
 
-    private static string? Header()
+    private static string? Header([CallerFilePath] string here = "")
     {
-        for (string? folder = AppContext.BaseDirectory; folder != null; folder = Path.GetDirectoryName(folder))
+        foreach (string start in new[] { AppContext.BaseDirectory, here })
         {
-            string header = Path.Combine(folder, "native", "include", "twintail.h");
-            if (File.Exists(header))
+            for (string? folder = start; folder != null; folder = Path.GetDirectoryName(folder))
             {
-                return header;
+                string header = Path.Combine(folder, "native", "include", "twintail.h");
+                if (File.Exists(header))
+                {
+                    return header;
+                }
             }
         }
 
-        string? named = Environment.GetEnvironmentVariable("TWINTAIL_SOURCE");
-        return named != null ? Path.Combine(named, "native", "include", "twintail.h") : null;
+        return null;
     }
 }
