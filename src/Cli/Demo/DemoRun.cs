@@ -26,7 +26,7 @@ internal sealed record DemoOutcome(string Name, EvaluationReport Warm, Evaluatio
 /// </summary>
 internal sealed class DemoRun(Screen screen, Twintail.Device device, string folder)
 {
-    public const int DefaultEpochs = 8;
+    public const int DefaultEpochs = 6;
 
     private const int K = 20;
 
@@ -84,7 +84,6 @@ internal sealed class DemoRun(Screen screen, Twintail.Device device, string fold
         var plain = new TrainingOptions
         {
             Tower = [128],
-            Dimension = 64,
             IdDimension = 32,
             BatchSize = 1024,
             SelfBatchSize = 512,
@@ -92,6 +91,7 @@ internal sealed class DemoRun(Screen screen, Twintail.Device device, string fold
             Patience = 0,
             Seed = Seed,
             Threads = device.Info.Threads,
+            IdDropout = 0, // serves the same end as self-supervision, and would hide its effect
             Correction = Correction.None,
             Augmentation = Transforms.None,
         };

@@ -16,11 +16,16 @@ internal static class Plots
 {
     private const int Width = 900;
     private const int Height = 480;
+    private const int BarWidth = 34; // holds a value of three digits
 
     // Okabe and Ito's colours, which people with colour blindness can tell apart; baselines are grey.
     private static readonly Color[] Palette = Array.ConvertAll(["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"], Color.FromHex);
 
     private static readonly Color[] Baselines = Array.ConvertAll(["#9A9A9A", "#C8C8C8"], Color.FromHex);
+
+    // The first of these that is installed; else what the system takes for its default, often one with serifs.
+    private static readonly string? Font = new[] { "Inter", "DejaVu Sans", "Liberation Sans", "Noto Sans", "Arial", "Helvetica" }
+        .FirstOrDefault(name => SkiaSharp.SKFontManager.Default.FontFamilies.Contains(name));
 
     /// <summary>Whether text can be drawn: some font must be installed.</summary>
     public static bool HasFont => SkiaSharp.SKTypeface.Default is { } face && face.GetGlyph('a') != 0;
@@ -39,7 +44,7 @@ internal static class Plots
             line.LegendText = curve.Name;
         }
 
-        Legend(plot, curves.Count > 1, Alignment.UpperRight);
+        Legend(plot, curves.Count > 1);
         return Png(plot, Width, Height);
     }
 
@@ -72,21 +77,25 @@ internal static class Plots
                     FillColor = color,
                     LineColor = color,
                     Label = Short(value.Value),
-                    ErrorSize = step * 0.25,
+                    ErrorSize = step * 0.2,
                 });
                 top = Math.Max(top, value.Value + half);
             }
 
             var drawn = plot.Add.Bars(bars);
             drawn.LegendText = series[s].Name;
-            drawn.ValueLabelStyle.FontSize = 12;
+            drawn.ValueLabelStyle.FontSize = 11;
+            drawn.ValueLabelStyle.FontName = Font ?? drawn.ValueLabelStyle.FontName;
         }
 
         plot.Axes.Bottom.TickGenerator = new NumericManual(Enumerable.Range(0, groups.Count).Select(g => (double)g).ToArray(), groups.ToArray());
         plot.Axes.Bottom.MajorTickStyle.Length = 0;
-        plot.Axes.SetLimits(-0.6, groups.Count - 0.4, 0, top > 0 ? top * 1.25 : 1);
-        Legend(plot, series.Count > 1, Alignment.UpperRight);
-        return Png(plot, Width, Height);
+        plot.Axes.Bottom.TickLabelStyle.FontSize = 14;
+        plot.Axes.SetLimits(-0.5, groups.Count - 0.5, 0, top > 0 ? top * 1.12 : 1);
+        plot.Grid.XAxisStyle.IsVisible = false;
+        Legend(plot, series.Count > 1);
+        int width = 160 + (groups.Count * series.Count * BarWidth);
+        return Png(plot, Math.Clamp(width, 560, 1600), Height);
     }
 
     /// <summary>A square matrix with its values written in the cells.</summary>
@@ -120,6 +129,9 @@ internal static class Plots
         plot.Axes.Bottom.MinimumSize = 30 + (7 * longest);
         plot.Axes.Left.MinimumSize = 30 + (9 * longest);
         plot.HideGrid();
+        plot.Axes.SetLimits(-0.5, count - 0.5, -0.5, count - 0.5);
+        plot.Axes.Left.FrameLineStyle.Width = 0;
+        plot.Axes.Bottom.FrameLineStyle.Width = 0;
         return Png(plot, 200 + (9 * longest) + (count * Cell), 120 + (7 * longest) + (count * Cell));
     }
 
@@ -129,6 +141,7 @@ internal static class Plots
         plot.Title(title, 18);
         plot.XLabel(xLabel, 14);
         plot.YLabel(yLabel, 14);
+        plot.Axes.Left.MinimumSize = 64;
         plot.FigureBackground.Color = Colors.White;
         plot.Grid.MajorLineColor = Colors.Black.WithAlpha(0.08);
         plot.Axes.Right.FrameLineStyle.Width = 0;
@@ -136,21 +149,32 @@ internal static class Plots
         return plot;
     }
 
-    private static void Legend(Plot plot, bool show, Alignment place)
+    private static void Legend(Plot plot, bool show)
     {
         if (!show)
         {
             return;
         }
 
-        plot.ShowLegend(place);
-        plot.Legend.FontSize = 13;
+        plot.Legend.Orientation = Orientation.Horizontal;
+        plot.Legend.FontSize = 14;
         plot.Legend.ShadowColor = Colors.Transparent;
-        plot.Legend.OutlineColor = Colors.Black.WithAlpha(0.15);
+        plot.Legend.OutlineColor = Colors.Transparent;
+        plot.ShowLegend(Edge.Bottom);
     }
 
     private static string Short(double value) =>
         double.IsNaN(value) ? "" : value.ToString(Math.Abs(value) < 0.9995 ? ".000" : "0.00", CultureInfo.InvariantCulture);
 
-    private static byte[] Png(Plot plot, int width, int height) => plot.GetImage(width, height).GetImageBytes(ImageFormat.Png);
+    private static byte[] Png(Plot plot, int width, int height)
+    {
+        // Last, when all texts are there.
+        if (Font != null)
+        {
+            plot.Font.Set(Font);
+            plot.Legend.FontName = Font;
+        }
+
+        return plot.GetImage(width, height).GetImageBytes(ImageFormat.Png);
+    }
 }

@@ -57,7 +57,9 @@ internal static class ConfigFile
         {
             if (data.Get(setting.Key) is { } value && !TrainingSettings.All.Contains(setting))
             {
-                json[setting.Key] = value;
+                // A training may be resumed from another folder.
+                bool isPath = setting.Value is "FILE" or "DIR";
+                json[setting.Key] = isPath ? Path.GetFullPath(value) : value;
             }
         }
 

@@ -29,7 +29,14 @@ internal static class DeviceSettings
                 && int.TryParse(name.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out int index) => Twintail.Device.Cuda(index),
             _ => throw new BadArgumentException("device", "auto, cpu, cuda or cuda:INDEX", $"'{name}'"),
         };
-        screen.Note("device: " + device.Reason);
+        screen.Note("device: " + Short(device.Reason));
         return device;
+    }
+
+    // Every command says which device it took; the whole list of what was tried belongs to doctor.
+    private static string Short(string reason)
+    {
+        int list = reason.IndexOf(": /", StringComparison.Ordinal);
+        return list < 0 ? reason : reason[..list] + " (see twintail doctor)";
     }
 }

@@ -43,7 +43,7 @@ internal sealed class Screen
     {
         if (!IsQuiet)
         {
-            Notes.WriteLine(text);
+            WriteLine(Notes, Console.Error, Console.IsErrorRedirected, text);
         }
     }
 
@@ -51,7 +51,7 @@ internal sealed class Screen
     public void Warn(string text)
     {
         Notes.Markup("[yellow]warning:[/] ");
-        Notes.WriteLine(text);
+        WriteLine(Notes, Console.Error, Console.IsErrorRedirected, text);
     }
 
     /// <summary>A part of the result for people; nothing where JSON is asked for.</summary>
@@ -68,7 +68,7 @@ internal sealed class Screen
     {
         if (!IsJson)
         {
-            Result.WriteLine(line);
+            WriteLine(Result, Console.Out, Console.IsOutputRedirected, line);
         }
     }
 
@@ -78,6 +78,19 @@ internal sealed class Screen
         if (IsJson)
         {
             Console.Out.WriteLine(result().ToJsonString(JsonLayout));
+        }
+    }
+
+    // Spectre breaks long lines, which a file or a pipe does not want.
+    private static void WriteLine(IAnsiConsole console, TextWriter plain, bool redirected, string text)
+    {
+        if (redirected)
+        {
+            plain.WriteLine(text);
+        }
+        else
+        {
+            console.WriteLine(text);
         }
     }
 

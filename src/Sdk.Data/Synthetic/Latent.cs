@@ -3,10 +3,10 @@ namespace Twintail.Data.Synthetic;
 /// <summary>Vectors of taste: what genres, tags and brands stand for.</summary>
 internal sealed class Latent
 {
-    public const int Length = 10;
+    public const int Length = 16;
 
     private const int TagsPerGenre = 12;
-    private const int BrandCount = 80;
+    private const int BrandCount = 200;
 
     public static readonly string[] GenreNames =
     [
@@ -32,7 +32,7 @@ internal sealed class Latent
         for (int i = 0; i < BrandCount; i++)
         {
             int genre = random.Below(Genres.Length);
-            Brands.Add(($"studio-{i + 1:D2}", Normalize(Add(Genres[genre], random.Direction(Length), 0.9)), random.Normal()));
+            Brands.Add(($"studio-{i + 1:D3}", Normalize(Add(Genres[genre], random.Direction(Length), 0.9)), random.Normal()));
         }
     }
 

@@ -32,16 +32,19 @@ public sealed record SyntheticClick(int User, int Item, long Time, string Split)
 
 /// <summary>
 /// A catalogue with a long tail and users with tastes, drawn from a seed. Each item has a character, a vector that its genres, tags and
-/// brand tell in part; each user a taste and a price they like. User u draws items without replacement with probability proportional to
-/// exp( strength · cos(taste_u, character_i) − (log price_i − liking_u)² / 2 ) / (rank_i + 10)^s, where the rank of an item in popularity
-/// has nothing to do with its features. Clicks on the cold items go to valid_cold and test_cold; of the others the latest 15 % of each
-/// user are test and the 10 % before them valid.
+/// brand tell in part; each user a taste, a price they like, three brands that they are loyal to, and a weight w (uniform in [0, 1.5]) that
+/// says how much they follow the crowd. User u draws items without replacement with probability proportional to
+/// exp( strength · cos(taste_u, character_i) − (log price_i − liking_u)² / 2 + loyalty · [u loves brand_i] ) / (rank_i + 10)^(s w_u), where
+/// the rank of an item in popularity has nothing to do with its features. Clicks on the cold items go to valid_cold and test_cold; of the
+/// others the latest 15 % of each user are test and the 10 % before them valid.
 /// </summary>
 public sealed class SyntheticCatalogue
 {
     private const double TestShare = 0.15;
     private const double ValidShare = 0.10;
     private const int LeastClicks = 5;
+    private const int LovedBrands = 3;
+    private const double MostCrowd = 1.5;
     private const long Start = 1_700_000_000;
     private const int Day = 86_400;
 
@@ -54,6 +57,7 @@ public sealed class SyntheticCatalogue
     private readonly Xoshiro _random;
     private readonly double[][] _characters;
     private readonly double[] _logPrices;
+    private readonly int[] _brands;
     private readonly double[] _logPopularity;
     private readonly byte[] _cold;
 
@@ -64,6 +68,7 @@ public sealed class SyntheticCatalogue
         _latent = new Latent(_random);
         _characters = new double[options.Items][];
         _logPrices = new double[options.Items];
+        _brands = new int[options.Items];
         Items = Enumerable.Range(0, options.Items).Select(MakeItem).ToArray();
         _logPopularity = MakePopularity();
         _cold = MakeCold();
@@ -174,6 +179,7 @@ public sealed class SyntheticCatalogue
         _characters[row] = Latent.Normalize(Latent.Add(Array.ConvertAll(told, x => x * (1 - hidden)), unexplained, hidden));
         double level = _latent.Brands[brand].Level + (0.3 * _random.Normal());
         _logPrices[row] = level;
+        _brands[row] = brand;
         return new SyntheticItem(
             "i" + (row + 1).ToString("D5", CultureInfo.InvariantCulture),
             Array.ConvertAll(genres, g => Latent.GenreNames[g]),
@@ -213,12 +219,15 @@ public sealed class SyntheticCatalogue
         double[] taste = Latent.Add(_latent.Genres[favourite], _latent.Genres[_random.Below(_latent.Genres.Length)], _random.Uniform());
         taste = Latent.Normalize(Latent.Add(taste, _latent.Tags[_random.Below(_latent.Tags.Count)].Vector, 0.7));
         double liking = 0.7 * _random.Normal();
+        double crowd = MostCrowd * _random.Uniform();
+        int[] loved = Draw(LovedBrands, _latent.Brands.Count, b => Options.TasteStrength * Latent.Dot(taste, _latent.Brands[b].Vector));
         double spread = Math.Log(Options.ClicksPerUser) + (0.6 * _random.Normal()) - 0.18;
         int count = Math.Clamp((int)Math.Round(Math.Exp(spread)), LeastClicks, Options.Items / 2);
         int[] items = Draw(count, Options.Items, i =>
         {
             double distance = _logPrices[i] - liking;
-            return (Options.TasteStrength * Latent.Dot(taste, _characters[i])) - (distance * distance / 2) + _logPopularity[i];
+            double loyalty = loved.Contains(_brands[i]) ? Options.Loyalty : 0;
+            return (Options.TasteStrength * Latent.Dot(taste, _characters[i])) - (distance * distance / 2) + (crowd * _logPopularity[i]) + loyalty;
         });
         _random.Shuffle(items);
         AddClicks(user, items, clicks);

@@ -10,19 +10,22 @@ public sealed record SyntheticOptions
     public int Users { get; init; } = 6000;
 
     /// <summary>Mean number of clicks of a user; the numbers follow a log-normal law, at least 5.</summary>
-    public double ClicksPerUser { get; init; } = 24;
+    public double ClicksPerUser { get; init; } = 16;
 
     /// <summary>Share of the items that have no training click; the clicks on them are the splits "valid_cold" and "test_cold".</summary>
     public double ColdShare { get; init; } = 0.1;
 
-    /// <summary>Exponent s of the popularity 1 / (rank + 10)^s.</summary>
-    public double ZipfExponent { get; init; } = 1.1;
+    /// <summary>Exponent s of the popularity 1 / (rank + 10)^s, for a user who follows the crowd like others.</summary>
+    public double ZipfExponent { get; init; } = 0.8;
 
     /// <summary>How much taste weighs against popularity: the range of the utility that comes from taste.</summary>
-    public double TasteStrength { get; init; } = 5;
+    public double TasteStrength { get; init; } = 8;
+
+    /// <summary>What it adds to the utility of an item that its brand is one of the three that the user is loyal to.</summary>
+    public double Loyalty { get; init; } = 4;
 
     /// <summary>Share of an item's character (as length of a vector) that none of its features tells.</summary>
-    public double Unexplained { get; init; } = 0.4;
+    public double Unexplained { get; init; } = 0.5;
 
     /// <summary>Seed of everything random.</summary>
     public long Seed { get; init; } = 1;
@@ -37,6 +40,7 @@ public sealed record SyntheticOptions
         Check("cold_share", ColdShare, ColdShare is >= 0 and <= 0.5, "a number in [0, 0.5]");
         Check("zipf_exponent", ZipfExponent, ZipfExponent is >= 0 and <= 3, "a number in [0, 3]");
         Check("taste_strength", TasteStrength, TasteStrength is >= 0 and <= 50, "a number in [0, 50]");
+        Check("loyalty", Loyalty, Loyalty is >= 0 and <= 50, "a number in [0, 50]");
         Check("unexplained", Unexplained, Unexplained is >= 0 and <= 1, "a number in [0, 1]");
     }
 

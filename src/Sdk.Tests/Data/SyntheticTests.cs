@@ -61,7 +61,7 @@ internal sealed class SyntheticTests
     {
         int[] counts = _catalogue.Clicks.Where(c => c.Split == "train").GroupBy(c => c.Item).Select(g => g.Count()).OrderDescending().ToArray();
         double head = counts.Take(Small.Items / 10).Sum() / (double)counts.Sum();
-        Assert.That(head, Is.GreaterThan(0.35), "share of the clicks on the most clicked tenth");
+        Assert.That(head, Is.GreaterThan(0.25), "share of the clicks on the most clicked tenth");
     }
 
     [Test]
@@ -80,7 +80,7 @@ internal sealed class SyntheticTests
         {
             Assert.That(Lift(i => i.Genres[0]), Is.GreaterThan(1.3));
             Assert.That(Lift(i => i.Brand), Is.GreaterThan(1.05));
-            Assert.That(Lift(i => i.Colour), Is.InRange(0.98, 1.02));
+            Assert.That(Lift(i => i.Colour), Is.InRange(0.9, 1.1));
         });
     }
 

@@ -1,0 +1,62 @@
+using System.Diagnostics;
+
+namespace Twintail.Tests.Cli;
+
+/// <summary>A file system of a few megabytes that can be filled up.</summary>
+internal sealed class SmallDisk : IDisposable
+{
+    private SmallDisk(string path) => Path = path;
+
+    public string Path { get; }
+
+    private string Ballast => System.IO.Path.Combine(Path, "ballast");
+
+    /// <summary>Mounts it; null where that is not allowed.</summary>
+    public static SmallDisk? Mount(string path, string size)
+    {
+        Directory.CreateDirectory(path);
+        return Execute("mount", "-t", "tmpfs", "-o", "size=" + size, "tmpfs", path) ? new SmallDisk(path) : null;
+    }
+
+    /// <summary>Takes all the space that is left.</summary>
+    public void Fill()
+    {
+        using FileStream file = File.Create(Ballast);
+        foreach (int size in new[] { 1 << 16, 4096, 1 })
+        {
+            var block = new byte[size];
+            try
+            {
+                while (true)
+                {
+                    file.Write(block);
+                    file.Flush();
+                }
+            }
+            catch (IOException)
+            {
+                // Full: on with smaller blocks.
+            }
+        }
+    }
+
+    /// <summary>Gives the space back.</summary>
+    public void Empty() => File.Delete(Ballast);
+
+    public void Dispose() => Execute("umount", "-l", Path);
+
+    private static bool Execute(string program, params string[] arguments)
+    {
+        try
+        {
+            using Process process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
+            process.StandardError.ReadToEnd();
+            process.WaitForExit();
+            return process.ExitCode == 0;
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            return false;
+        }
+    }
+}
