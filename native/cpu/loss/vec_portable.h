@@ -14,6 +14,7 @@ namespace {
 struct VecPortable {
   typedef float T __attribute__((vector_size(16)));
   typedef int32_t Int __attribute__((vector_size(16)));
+  typedef uint32_t Unsigned __attribute__((vector_size(16)));
   static constexpr int kLanes = 4;
 
   static T zero() { return T{}; }
@@ -53,8 +54,8 @@ struct VecPortable {
   static float sum(T v) { return (v[0] + v[2]) + (v[1] + v[3]); }
   /// Nearest bfloat16, ties to even.
   static T round_bfloat16(T v) {
-    const Int bits = (Int)v;
-    return (T)((bits + ((bits >> 16) & 1) + 0x7fff) & ~0xffff);
+    const Unsigned bits = (Unsigned)v;
+    return (T)((bits + ((bits >> 16) & 1) + 0x7fff) & ~0xffffu);
   }
 
   /// 2^t for t in [-126, 127]: p(t - floor t), then floor t is added to the exponent. t + 127 is not
@@ -65,7 +66,9 @@ struct VecPortable {
     const T f = t - __builtin_convertvector(whole, T);
     T p = set1(kExp2[0]);
     for (int k = 1; k < 6; ++k) p = p * f + kExp2[k];
-    return select(t == t, (T)((Int)p + (whole << 23)), t);  // NaN stays NaN
+    // Unsigned: masked scores may be beyond the range, and are thrown away later.
+    const T scaled = (T)((Unsigned)p + ((Unsigned)whole << 23));
+    return select(t == t, scaled, t);  // NaN stays NaN
   }
   /// The same for t in [-inf, 127]; below -126 it stays at 2^-126. NaN stays NaN.
   static T exp2_any(T t) { return exp2(max(set1(-126.0f), t)); }
