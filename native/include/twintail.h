@@ -25,6 +25,8 @@
 
 #include <stdint.h>
 
+/* clang-format off: declarations and the shapes beside them are laid out as tables. */
+
 #if defined(_WIN32)
 #define TT_API __declspec(dllexport)
 #else
