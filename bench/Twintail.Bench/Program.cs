@@ -11,10 +11,11 @@ try
     {
         "run" => RunCommand.Run(options),
         "measure" => MeasureCommand.Run(options),
+        "verify" => VerifyCommand.Run(options),
         "memory" => MemoryCommand.Run(options),
         "growth" => GrowthCommand.Run(options),
         "sdk" => SdkCommand.Run(options),
-        _ => throw new FormatException($"expected run, measure, memory, growth or sdk, got '{options.Verb}'"),
+        _ => throw new FormatException($"expected run, verify, measure, memory, growth or sdk, got '{options.Verb}'"),
     };
 }
 catch (Exception error) when (error is FormatException or ArgumentException or WrongResultException or Twintail.TwintailException)

@@ -2,28 +2,15 @@ namespace Twintail.Bench.Cases;
 
 /// <summary>How a case is set up.</summary>
 /// <param name="Threads">Of Twintail and of libtorch alike.</param>
-/// <param name="Contenders">Names of those to set up.</param>
-internal sealed record CaseOptions(int Threads, IReadOnlyList<string> Contenders)
+/// <param name="Names">Of those to set up; see <see cref="Lineup"/>.</param>
+internal sealed record CaseOptions(int Threads, IReadOnlyList<string> Names)
 {
-    public const string Twintail = "twintail";
+    public bool Has(string contender) => Names.Contains(contender);
 
-    public const string TorchNaive = "torchsharp-naive";
+    /// <summary>Twintail's contenders: name, instruction set and precision.</summary>
+    public IEnumerable<(string Name, CpuIsa Isa, Ops.Precision Precision)> Ours() => Lineup.Ours(Names);
 
-    public const string TorchBest = "torchsharp-best";
-
-    /// <summary>Twintail and both peers.</summary>
-    public static IReadOnlyList<string> Everybody { get; } = [Twintail, TorchNaive, TorchBest];
-
-    public bool Has(string contender) => Contenders.Contains(contender);
-
-    /// <summary>Twintail's contenders: name, instruction set and precision. Names are "twintail", "twintail-avx2", "twintail-bfloat16", ...</summary>
-    public IEnumerable<(string Name, CpuIsa Isa, Ops.Precision Precision)> Ours()
-    {
-        foreach (string name in Contenders.Where(name => name.StartsWith(Twintail, StringComparison.Ordinal)))
-        {
-            string variant = name[Twintail.Length..].TrimStart('-');
-            CpuIsa isa = Enum.TryParse(variant, ignoreCase: true, out CpuIsa parsed) ? parsed : CpuIsa.Best;
-            yield return (name, isa, variant == "bfloat16" ? Ops.Precision.Bfloat16 : Ops.Precision.Float32);
-        }
-    }
+    /// <summary>The same for work without a choice of precision.</summary>
+    public IEnumerable<(string Name, CpuIsa Isa)> OursInFloat32() =>
+        Ours().Where(ours => ours.Precision == Ops.Precision.Float32).Select(ours => (ours.Name, ours.Isa));
 }

@@ -94,12 +94,12 @@ internal sealed class GatherCase : BenchCase
 
     private void AddForward(CaseOptions options)
     {
-        foreach (var (name, isa, _) in options.Ours())
+        foreach (var (name, isa) in options.OursInFloat32())
         {
             Add(new GatherForward(name, _data, Tables(isa, options.Threads)));
         }
 
-        foreach (var (name, role) in new[] { (CaseOptions.TorchNaive, Role.Naive), (CaseOptions.TorchBest, Role.Best) })
+        foreach (var (name, role) in new[] { (Lineup.TorchNaive, Role.Naive), (Lineup.TorchBest, Role.Best) })
         {
             if (options.Has(name))
             {
@@ -112,17 +112,17 @@ internal sealed class GatherCase : BenchCase
     {
         long count = (long)_data.Batch.Length * _data.Width;
         float[][] gradients = [SplitMix.Uniform(11, count), SplitMix.Uniform(12, count)];
-        foreach (var (name, isa, _) in options.Ours())
+        foreach (var (name, isa) in options.OursInFloat32())
         {
             Add(new GatherStep(name, _data, Tables(isa, options.Threads), Rates, gradients));
         }
 
-        if (options.Has(CaseOptions.TorchNaive))
+        if (options.Has(Lineup.TorchNaive))
         {
             Add(new BagStepNaive(_data, Copy(withState: true), Augmenter(), gradients));
         }
 
-        if (options.Has(CaseOptions.TorchBest))
+        if (options.Has(Lineup.TorchBest))
         {
             Add(new BagStepBest(_data, Copy(withState: true), Augmenter(), gradients));
         }

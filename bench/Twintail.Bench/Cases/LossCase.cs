@@ -24,12 +24,12 @@ internal sealed class LossCase : BenchCase
             Add(new LossFused(name, data, _backward, Device.Cpu(options.Threads, isa), precision));
         }
 
-        if (options.Has(CaseOptions.TorchNaive))
+        if (options.Has(Lineup.TorchNaive))
         {
             Add(new LossNaive(data, _backward));
         }
 
-        if (options.Has(CaseOptions.TorchBest))
+        if (options.Has(Lineup.TorchBest))
         {
             Add(new LossHand(data, _backward));
         }

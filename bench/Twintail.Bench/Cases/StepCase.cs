@@ -35,19 +35,19 @@ internal sealed class StepCase : BenchCase
         _options = StepData.Options(id.N, id.M, id.D, options.Threads);
 
         // The first of ours fixes everybody's first weights, also where it is not a contender itself.
-        _ours = new TrainStep(CaseOptions.Twintail, _dataset, _options, Device.Cpu(options.Threads));
+        _ours = new TrainStep(Lineup.Twintail, _dataset, _options, Device.Cpu(options.Threads));
         float[] logQ = ClickProbabilities.LogQ(_ours.Catalogue.Clicks, _options.LogQExponent, _options.BatchSize, 0);
-        foreach (var (name, isa, _) in options.Ours())
+        foreach (var (name, isa) in options.OursInFloat32())
         {
             Add(isa == CpuIsa.Best ? _ours : new TrainStep(name, _dataset, _options, Device.Cpu(options.Threads, isa)));
         }
 
-        if (options.Has(CaseOptions.TorchNaive))
+        if (options.Has(Lineup.TorchNaive))
         {
             Add(new StepNaive(_ours.CopyModel(), Lookups(), _options, logQ));
         }
 
-        if (options.Has(CaseOptions.TorchBest))
+        if (options.Has(Lineup.TorchBest))
         {
             Add(new StepBest(_ours.CopyModel(), Lookups(), _options, logQ));
         }
@@ -78,11 +78,15 @@ internal sealed class StepCase : BenchCase
             lookups.Inner = new RecordedStepLookups(lookups.N, lookups.M, _ours.UserFeatures, _ours.ItemFeatures, steps);
         }
 
+        IReadOnlyDictionary<string, double>? first = null;
         foreach (double tolerance in Tolerances)
         {
             _tolerance = tolerance;
             base.Verify();
+            first ??= Differences;
         }
+
+        Differences = first!;
 
         foreach (ExchangeableStepLookups lookups in _lookups)
         {

@@ -20,17 +20,17 @@ internal sealed class TopKCase : BenchCase
         : base(id)
     {
         var data = new RetrievalData(id.N, id.M, id.D);
-        foreach (var (name, isa, _) in options.Ours())
+        foreach (var (name, isa) in options.OursInFloat32())
         {
             Add(new TopKFused(name, data, K, Device.Cpu(options.Threads, isa)));
         }
 
-        if (options.Has(CaseOptions.TorchNaive))
+        if (options.Has(Lineup.TorchNaive))
         {
             Add(new TopKNaive(data, K));
         }
 
-        if (options.Has(CaseOptions.TorchBest))
+        if (options.Has(Lineup.TorchBest))
         {
             Add(new TopKBlocked(data, K, BlockUsers, Group));
         }

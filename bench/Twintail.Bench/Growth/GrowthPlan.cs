@@ -46,11 +46,11 @@ internal static class GrowthPlan
 
     /// <summary>Plain TorchSharp needs six matrices of n × n: 6 GiB at 16384.</summary>
     private static GrowthPoint Loss(double x, int n, int d, int threads) => new(
-        x, new CaseId(LossCase.ForwardBackward, n, n, d), threads, n <= 16384 ? CaseOptions.Everybody : [CaseOptions.Twintail, CaseOptions.TorchBest]);
+        x, new CaseId(LossCase.ForwardBackward, n, n, d), threads, n <= 16384 ? Lineup.Everybody : [Lineup.Twintail, Lineup.TorchBest]);
 
     /// <summary>Everybody has tables of their own, so the largest ones are measured alone.</summary>
     private static GrowthPoint Gather(int rows, int threads) => new(
-        rows, new CaseId(GatherCase.Step, 8192, rows, Width), threads, rows <= 1_000_000 ? CaseOptions.Everybody : [CaseOptions.Twintail]);
+        rows, new CaseId(GatherCase.Step, 8192, rows, Width), threads, rows <= 1_000_000 ? Lineup.Everybody : [Lineup.Twintail]);
 
     private static bool Fits(int rows)
     {
@@ -63,5 +63,5 @@ internal static class GrowthPlan
         id.Case == StepCase.Name ? $"Training step, {id.N} clicks, {id.M} self-supervised items" : $"Loss, forward and backward, n = m = {id.N}, d = {id.D}",
         "threads",
         [.. Enumerable.Range(1, Environment.ProcessorCount).Where(t => int.IsPow2(t) || t == Environment.ProcessorCount)
-            .Select(t => new GrowthPoint(t, id, t, CaseOptions.Everybody))]);
+            .Select(t => new GrowthPoint(t, id, t, Lineup.Everybody))]);
 }

@@ -39,11 +39,14 @@ internal abstract class BenchCase(CaseId id) : IDisposable
     /// <summary>What the work costs at least.</summary>
     public abstract Work Work { get; }
 
+    /// <summary>By contender, the largest relative difference of a result from the naive peer's, found by <see cref="Verify"/>.</summary>
+    public IReadOnlyDictionary<string, double> Differences { get; protected set; } = new Dictionary<string, double>();
+
     /// <summary>
     /// Runs every contender on the same input and compares what comes out. Called before timing: a wrong result is not timed.
     /// </summary>
     /// <exception cref="WrongResultException">Somebody differs from the reference by more than the tolerance.</exception>
-    public virtual void Verify() => Comparison.Check(this, Tolerance);
+    public virtual void Verify() => Differences = Comparison.Check(this, Tolerance);
 
     /// <summary>Largest relative difference (in the 2-norm) of an output that is accepted of operands of this type.</summary>
     protected virtual double Tolerance(string dtype, string output) => dtype == "float32" ? 5e-6 : 1e-2;

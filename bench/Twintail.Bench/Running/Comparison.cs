@@ -4,8 +4,13 @@ namespace Twintail.Bench.Running;
 internal static class Comparison
 {
     /// <summary>Runs all and holds every output against that of the first contender of role Naive, or else of the first.</summary>
-    public static void Check(BenchCase @case, Func<string, string, double> tolerance)
+    /// <param name="case">Whose contenders.</param>
+    /// <param name="tolerance">Accepted difference by dtype and output; infinite: not compared.</param>
+    /// <returns>The largest difference found, by contender.</returns>
+    /// <exception cref="WrongResultException">A difference is not accepted.</exception>
+    public static IReadOnlyDictionary<string, double> Check(BenchCase @case, Func<string, string, double> tolerance)
     {
+        var largest = new Dictionary<string, double>();
         foreach (Contender contender in @case.Contenders)
         {
             contender.Run();
@@ -17,15 +22,19 @@ internal static class Comparison
         {
             foreach (Output output in contender.Outputs())
             {
-                double difference = Difference(output, expected[output.Name]);
-                if (!(difference <= tolerance(contender.Dtype, output.Name)))
+                double accepted = tolerance(contender.Dtype, output.Name);
+                double difference = double.IsInfinity(accepted) ? 0 : Difference(output, expected[output.Name]);
+                if (!(difference <= accepted))
                 {
                     throw new WrongResultException(
-                        $"{@case.Id}: {output.Name} of {contender.Name} differs from {reference.Name} by {difference:E1}, "
-                        + $"accepted {tolerance(contender.Dtype, output.Name):E1}");
+                        $"{@case.Id}: {output.Name} of {contender.Name} differs from {reference.Name} by {difference:E1}, accepted {accepted:E1}");
                 }
+
+                largest[contender.Name] = Math.Max(largest.GetValueOrDefault(contender.Name), difference);
             }
         }
+
+        return largest;
     }
 
     /// <summary>|a - b| / |b| in the 2-norm; NaN where a value is NaN, infinite where the lengths differ.</summary>

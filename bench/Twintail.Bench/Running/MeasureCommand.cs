@@ -16,7 +16,7 @@ internal static class MeasureCommand
         bool isRight = true;
         foreach (var (id, contenders) in Cases(options))
         {
-            isRight &= TryMeasure(id, new CaseOptions(options.Threads, Supported(contenders)), options);
+            isRight &= TryMeasure(id, new CaseOptions(options.Threads, Lineup.Supported(contenders)), options);
         }
 
         return isRight ? 0 : 1;
@@ -55,15 +55,6 @@ internal static class MeasureCommand
         }
     }
 
-    /// <summary>Without the variants of Twintail that this machine cannot run.</summary>
-    private static IReadOnlyList<string> Supported(IReadOnlyList<string> contenders)
-    {
-        IReadOnlyList<CpuIsa> isas = Device.AvailableIsas;
-        using Device device = Device.Cpu(1);
-        return [.. contenders.Where(name =>
-            (name != "twintail-avx2" || isas.Contains(CpuIsa.Avx2)) && (name != "twintail-bfloat16" || device.Info.HasBfloat16))];
-    }
-
     private static TimingRecord ToRecord(BenchCase @case, Timing timing, int threads, string settings, Peaks peaks) => new()
     {
         Case = @case.Id.Case,
@@ -79,6 +70,7 @@ internal static class MeasureCommand
         Milliseconds = timing.Milliseconds,
         AllocatedBytes = timing.AllocatedBytes,
         Work = @case.Work.Amount,
+        Difference = @case.Differences.TryGetValue(timing.Contender.Name, out double difference) ? difference : null,
         Peak = peaks.Of(@case.Work.Unit, timing.Contender.Isa, timing.Contender.Dtype),
     };
 }

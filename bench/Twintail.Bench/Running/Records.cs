@@ -39,6 +39,9 @@ internal sealed record TimingRecord
     /// <summary>The most of that the machine does in a second with these threads and this instruction set; null if not measured.</summary>
     public double? Peak { get; init; }
 
+    /// <summary>Largest relative difference of a result from the naive peer's; null for that peer.</summary>
+    public double? Difference { get; init; }
+
     [JsonIgnore]
     public double Median => Statistics.Median(Milliseconds);
 }

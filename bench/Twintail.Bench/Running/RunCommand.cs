@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Twintail.Bench.Cases;
 using Twintail.Bench.Machine;
 
 namespace Twintail.Bench.Running;
@@ -34,7 +35,7 @@ internal static class RunCommand
         foreach (PlanItem item in Plan.Of(options.Quick).Where(item => item.Memory && groups.Contains(item.Group)))
         {
             Console.WriteLine($"[{clock.Elapsed:mm\\:ss}] memory of {item.Id}");
-            foreach (string contender in Cases.CaseOptions.Everybody)
+            foreach (string contender in Lineup.Everybody)
             {
                 isRight &= Child(
                     options, PeerSettings.Default, "memory", "--case", item.Id.ToString(), "--contender", contender, "--records", memory);

@@ -1,5 +1,6 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.Json;
+using Twintail.Bench.Cases;
 
 namespace Twintail.Bench.Running;
 
@@ -47,6 +48,9 @@ internal sealed record SummaryRow
 
     /// <summary>The same as TorchsharpExtraMib, of the best peer.</summary>
     public double? TorchsharpBestExtraMib { get; init; }
+
+    /// <summary>Largest relative difference (in the 2-norm) of a result from the naive peer's, which computes in float32.</summary>
+    public double? Difference { get; init; }
 
     /// <summary>Managed bytes that a call allocates.</summary>
     public double? ManagedBytes { get; init; }
@@ -106,8 +110,9 @@ internal static class Summary
             TimesTorchsharpNaiveDefault = Round(Times(ours, timings, Role.Naive).Default),
             TimesTorchsharpBestDefault = Round(Times(ours, timings, Role.Best).Default),
             ExtraMib = Round(Extra(memory, best, best.Contender)),
-            TorchsharpExtraMib = Round(Extra(memory, best, Cases.CaseOptions.TorchNaive)),
-            TorchsharpBestExtraMib = Round(Extra(memory, best, Cases.CaseOptions.TorchBest)),
+            TorchsharpExtraMib = Round(Extra(memory, best, Lineup.TorchNaive)),
+            TorchsharpBestExtraMib = Round(Extra(memory, best, Lineup.TorchBest)),
+            Difference = best.Difference is { } difference ? double.Parse(difference.ToString("G2")) : null,
             ManagedBytes = ours.Min(record => record.AllocatedBytes),
             Source = "sdk",
         };

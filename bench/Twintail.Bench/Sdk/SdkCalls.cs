@@ -45,7 +45,7 @@ public class SdkCalls
     {
         _loss = new LossData(N, N, D);
         _device = Own(Device.Cpu());
-        _raw = Own(new LossFused(CaseOptions.Twintail, _loss, backward: true, Device.Cpu(), Precision.Float32));
+        _raw = Own(new LossFused(Lineup.Twintail, _loss, backward: true, Device.Cpu(), Precision.Float32));
         _buffers = Arguments(N, D);
         _smallest = Arguments(1, 1);
         _bags = BagData.Create(BagData.EightDims, 10_000, 20_000, N);
@@ -53,7 +53,7 @@ public class SdkCalls
         _view = new GatherView(_tables.Rows, Own(_device.Allocate<float>((long)N * _bags.Width)));
         CaseId step = Sizes[nameof(TrainingStep)];
         _step = Own(new TrainStep(
-            CaseOptions.Twintail, StepData.Create(step.N, 2000, 4000), StepData.Options(step.N, step.M, step.D, 0), Device.Cpu()));
+            Lineup.Twintail, StepData.Create(step.N, 2000, 4000), StepData.Options(step.N, step.M, step.D, 0), Device.Cpu()));
     }
 
     /// <summary>Frees them.</summary>
