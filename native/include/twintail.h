@@ -25,7 +25,8 @@
 
 #include <stdint.h>
 
-/* clang-format off: declarations and the shapes beside them are laid out as tables. */
+/* Declarations and the shapes beside them are laid out as tables. */
+/* clang-format off */
 
 #if defined(_WIN32)
 #define TT_API __declspec(dllexport)
