@@ -2,13 +2,13 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Spectre.Console;
-using Twintail.Ops;
 using Twintail.Cli.Commands;
 using Twintail.Cli.Reports;
 using Twintail.Cli.Terminal;
 using Twintail.Data;
 using Twintail.Evaluation;
 using Twintail.Features;
+using Twintail.Ops;
 using Twintail.Training;
 
 namespace Twintail.Cli.Demo;

@@ -40,7 +40,10 @@ internal sealed class AugmentationTests : OpFixture
             var reference = new AugmentationReference(problem, augmentation, view);
             var gather = new GatherView(deviceRows, null)
             {
-                Augmentation = augmentation, LeftOut = deviceLeftOut, View = view, RowBase = 1000,
+                Augmentation = augmentation,
+                LeftOut = deviceLeftOut,
+                View = view,
+                RowBase = 1000,
             };
             for (int f = 0; f < problem.Bindings.Length; f++)
             {

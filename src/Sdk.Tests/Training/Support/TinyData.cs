@@ -17,7 +17,10 @@ internal static class TinyData
             [new FeatureColumn("country", ["", "x", "y"], [.. Enumerable.Range(0, users).Select(u => u % 3)])]);
         var splits = new Dictionary<string, (List<int> Users, List<int> Items)>
         {
-            ["train"] = ([], []), ["valid"] = ([], []), ["test"] = ([], []), ["test_cold"] = ([], []),
+            ["train"] = ([], []),
+            ["valid"] = ([], []),
+            ["test"] = ([], []),
+            ["test_cold"] = ([], []),
         };
         for (int user = 0; user < users; user++)
         {
