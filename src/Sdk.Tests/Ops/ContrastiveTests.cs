@@ -220,7 +220,7 @@ internal sealed class ContrastiveTests : OpFixture
 
         public Reference Torch(ScalarType type, int[]? order = null)
         {
-            using DisposeScope scope = NewDisposeScope();
+            using IDisposable scope = Ops.Torch.Scope();
             Tensor view1 = Ops.Torch.Leaf(View1, type, M, D);
             Tensor view2 = Ops.Torch.Leaf(View2, type, M, D);
             Tensor inverse = Ops.Torch.Leaf([InverseTemperature], type, 1);

@@ -278,7 +278,7 @@ internal sealed class EmbeddingGatherTests : OpFixture
     private static (double[][] Vectors, double[][] Gradients) Torch(
         GatherProblem problem, Batch batch, AugmentedValues[][] kept, ScalarType type, Draw? order = null)
     {
-        using DisposeScope scope = NewDisposeScope();
+        using IDisposable scope = Ops.Torch.Scope();
         Tensor[] embeddings = [.. problem.Weights.Select((w, e) => Ops.Torch.Leaf(w, type, problem.Vocabularies[e], problem.Dims[e]))];
         Tensor[] vectors = problem.Vectors(embeddings, kept, order);
         Tensor total = zeros(1, dtype: type);
@@ -314,7 +314,10 @@ internal sealed class EmbeddingGatherTests : OpFixture
             GatherView View(DeviceBuffer<int> rows, int view, ViewAugmentation? a, DeviceBuffer<int>? leave) =>
                 new(rows, Own(device.Allocate<float>(rows.Length * problem.Width)))
                 {
-                    Augmentation = a, LeftOut = leave, View = view, RowBase = a == null ? 0 : n,
+                    Augmentation = a,
+                    LeftOut = leave,
+                    View = view,
+                    RowBase = a == null ? 0 : n,
                 };
         }
 

@@ -157,7 +157,7 @@ internal sealed class LinearTests : OpFixture
 
         public double[][] Torch(ScalarType type, int[]? rows = null, int[]? columns = null, int[]? outputs = null)
         {
-            using DisposeScope scope = NewDisposeScope();
+            using IDisposable scope = Ops.Torch.Scope();
             Tensor x = Ops.Torch.Leaf(X, type, N, Inputs);
             Tensor weights = Ops.Torch.Leaf(Weights, type, Outputs, Inputs);
             Tensor bias = Ops.Torch.Leaf(Bias ?? new float[Outputs], type, Outputs);

@@ -282,7 +282,7 @@ internal sealed class SampledSoftmaxTests : OpFixture
         /// <summary>The same in TorchSharp, with autograd.</summary>
         public Reference Torch(ScalarType type, int[]? order = null)
         {
-            using DisposeScope scope = NewDisposeScope();
+            using IDisposable scope = Ops.Torch.Scope();
             Tensor queries = Ops.Torch.Leaf(Queries, type, N, D);
             Tensor candidates = Ops.Torch.Leaf(Candidates, type, M, D);
             Tensor inverse = Ops.Torch.Leaf([InverseTemperature], type, 1);

@@ -1,3 +1,4 @@
+using System.Runtime;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -11,6 +12,12 @@ internal static class Torch
         // Its threads would spin beside ours.
         set_num_threads(1);
     }
+
+    /// <summary>
+    /// A scope for tensors during which nothing is collected: TorchSharp passes its scalars to native code without keeping them
+    /// alive, so that a collection at the wrong moment makes it fail with "Unknown scalar type".
+    /// </summary>
+    public static IDisposable Scope() => new UncollectedScope();
 
     public static Tensor Of(float[] values, ScalarType type, params long[] shape) =>
         tensor(values, dtype: ScalarType.Float32).to(type).reshape(shape);
@@ -36,5 +43,25 @@ internal static class Torch
         Tensor counts = squares.detach().sqrt() >= 1e-12;
         Tensor norm = where(counts, squares, ones_like(squares)).sqrt();
         return where(counts, rows / norm, zeros_like(rows));
+    }
+
+    private sealed class UncollectedScope : IDisposable
+    {
+        private const long ManagedBytes = 16 << 20;
+
+        private readonly DisposeScope _tensors = NewDisposeScope();
+
+        // The latency mode tells whether the region is still on: allocating more than was asked for ends it.
+        private readonly bool _isOurs =
+            GCSettings.LatencyMode != GCLatencyMode.NoGCRegion && GC.TryStartNoGCRegion(ManagedBytes);
+
+        public void Dispose()
+        {
+            _tensors.Dispose();
+            if (_isOurs && GCSettings.LatencyMode == GCLatencyMode.NoGCRegion)
+            {
+                GC.EndNoGCRegion();
+            }
+        }
     }
 }
