@@ -32,7 +32,11 @@ Task("Prerequisites")
     .Does(() => Prerequisites.Ensure(Context, Prerequisites.ToBuild));
 
 Task("TestPrerequisites")
-    .Does(() => Prerequisites.Ensure(Context, Prerequisites.ToBuild.Concat(Prerequisites.ToTest)));
+    .Does(() =>
+{
+    Prerequisites.Ensure(Context, Prerequisites.ToBuild.Concat(Prerequisites.ToTest));
+    Prerequisites.EnsureMono(Context, artifacts.Combine("toolkit"));
+});
 
 Task("FormatPrerequisites")
     .Does(() => Prerequisites.Ensure(Context, Prerequisites.ToFormat));

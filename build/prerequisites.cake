@@ -47,7 +47,7 @@ public static class Prerequisites
         if (missing.Length == 0) return;
 
         var packages = string.Join(' ', missing.Select(p => p.Package));
-        if (!IsDebian || Environment.UserName != "root")
+        if (!CanInstall)
         {
             throw new CakeException($"Missing: {string.Join(", ", missing.Select(p => p.What))}. "
                 + (IsDebian ? $"Install as root: apt-get install {packages}"
@@ -60,6 +60,20 @@ public static class Prerequisites
         var still = missing.Where(p => !p.IsThere(context)).Select(p => p.What).ToArray();
         if (still.Length > 0) throw new CakeException($"After apt-get install {packages} still missing: {string.Join(", ", still)}");
     }
+
+    /// What the test on Mono needs. It is skipped where this is missing and cannot be installed.
+    public static void EnsureMono(ICakeContext context, DirectoryPath toolkit)
+    {
+        var facade = new[] { "/usr/lib/mono/4.5/Facades/netstandard.dll", $"{toolkit}/mono/netstandard.dll" };
+        var isThere = context.Tools.Resolve("mono") is not null && facade.Any(System.IO.File.Exists);
+        if (isThere || !CanInstall) return;
+
+        Apt(context, "update -qq");
+        var code = context.StartProcess("bash", "samples/MonoSmoke/install-mono.sh");
+        if (code != 0) throw new CakeException($"samples/MonoSmoke/install-mono.sh: exit code {code}");
+    }
+
+    private static bool CanInstall => IsDebian && Environment.UserName == "root";
 
     private static bool IsDebian => System.IO.File.Exists("/usr/bin/apt-get");
 
