@@ -20,6 +20,28 @@ internal static class Report
         }
     }
 
+    /// <summary>The lines that stand beside peers, as a table for the documentation.</summary>
+    public static void WriteMarkdown(string path, string machine, IReadOnlyList<SummaryRow> rows)
+    {
+        var lines = new List<string>
+        {
+            machine,
+            "",
+            "| case | n, m, d | path | ms | of peak | × plain (default settings) | × best (default settings) | MiB | plain / best MiB |",
+            "|---|---|---|---|---|---|---|---|---|",
+        };
+        foreach (SummaryRow row in rows.Where(row => row.TimesTorchsharpNaive != null || row.TimesTorchsharpBest != null))
+        {
+            lines.Add(
+                $"| {row.Case.Replace('_', ' ')} | {row.N}, {row.M}, {row.D} | {row.Isa}{(row.Dtype == "bfloat16" ? " bfloat16" : "")} | {Number(row.MsMedian, "G4")} "
+                + $"| {Number(100 * row.FractionOfPeak, "F0")} % | {Number(row.TimesTorchsharpNaive, "F1")} ({Number(row.TimesTorchsharpNaiveDefault, "F1")}) "
+                + $"| {Number(row.TimesTorchsharpBest, "F1")} ({Number(row.TimesTorchsharpBestDefault, "F1")}) "
+                + $"| {Number(row.ExtraMib, "F0")} | {Number(row.TorchsharpExtraMib, "F0")} / {Number(row.TorchsharpBestExtraMib, "F0")} |");
+        }
+
+        File.WriteAllLines(path, lines);
+    }
+
     private static string Number(double? value, string format) => value?.ToString(format, CultureInfo.InvariantCulture) ?? "-";
 
     private static string Cut(string text, int length) => text.Length <= length ? text : text[..(length - 1)] + "…";

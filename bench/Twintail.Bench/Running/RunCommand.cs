@@ -21,7 +21,8 @@ internal static class RunCommand
         string[] groups = options.Has("groups")
             ? options.Get("groups").Split(',')
             : [.. Plan.Of(options.Quick).Select(item => item.Group).Distinct()];
-        Console.WriteLine(MachineInfo.Describe(options.Threads));
+        string machine = MachineInfo.Describe(options.Threads);
+        Console.WriteLine(machine);
         bool isRight = true;
         foreach (string group in groups)
         {
@@ -51,6 +52,7 @@ internal static class RunCommand
             .. NativeBench.Run(options, clock),
         ];
         Summary.Write(Path.Combine(folder, "summary.json"), rows);
+        Report.WriteMarkdown(Path.Combine(folder, "summary.md"), machine, rows);
         Report.Print(rows);
         Console.WriteLine($"[{clock.Elapsed:mm\\:ss}] {Path.Combine(folder, "summary.json")}");
         if (!isRight)
