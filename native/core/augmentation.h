@@ -87,10 +87,16 @@ TT_HD uint64_t random_mask(const AugmentationPlan& plan, uint32_t row) {
   return mask;
 }
 
-/// The half that TT_COMPLEMENTARY masks in view 1: the first floor(k / 2) entries of the ascending
-/// list of maskable features after that many Fisher-Yates steps; step t swaps entry t with t + [0,
-/// k - t).
-TT_HD uint64_t random_half(const AugmentationPlan& plan, uint32_t row) {
+/// Outputs 0 and 1 of a block.
+struct DrawPair {
+  uint32_t low, high;
+};
+
+/// The half that TT_COMPLEMENTARY masks in view 1: the first floor(k / 2) entries of the ascending list
+/// of maskable features after that many Fisher-Yates steps; step t swaps entry t with t + [0, k - t).
+/// draw(t): the pair of TT_DRAW_SPLIT at position t.
+template <class Draw>
+TT_HD uint64_t half_of(const AugmentationPlan& plan, Draw&& draw) {
   uint8_t order[TT_MAX_FEATURES];
   int32_t k = 0;
   for (uint64_t rest = plan.maskable; rest != 0; rest &= rest - 1) {
@@ -98,10 +104,9 @@ TT_HD uint64_t random_half(const AugmentationPlan& plan, uint32_t row) {
   }
   uint64_t half = 0;
   for (int32_t t = 0; t < k / 2; ++t) {
-    const PhiloxBlock u = philox(
-        philox_counter(static_cast<uint32_t>(t), row, plan.step, 0, 0, TT_DRAW_SPLIT), plan.key);
+    const DrawPair u = draw(t);
     const int32_t other =
-        t + static_cast<int32_t>(philox_below(u.v[0], u.v[1], static_cast<uint64_t>(k - t)));
+        t + static_cast<int32_t>(philox_below(u.low, u.high, static_cast<uint64_t>(k - t)));
     const uint8_t chosen = order[other];
     order[other] = order[t];
     half |= uint64_t{1} << chosen;
@@ -109,20 +114,35 @@ TT_HD uint64_t random_half(const AugmentationPlan& plan, uint32_t row) {
   return half;
 }
 
-/// The set that TT_CORRELATED masks. An independent second view draws with view 2 in the counter,
-/// everything else with view 0.
-TT_HD uint64_t correlated_set(const AugmentationPlan& plan, uint32_t row) {
-  const bool second = plan.view == 2;
-  const uint32_t counted_view = second && plan.second_view == TT_VIEW_INDEPENDENT ? 2u : 0u;
-  const PhiloxBlock u =
-      philox(philox_counter(0, row, plan.step, 0, counted_view, TT_DRAW_SEED), plan.key);
+TT_HD uint64_t random_half(const AugmentationPlan& plan, uint32_t row) {
+  return half_of(plan, [&](int32_t t) {
+    const PhiloxBlock u = philox(
+        philox_counter(static_cast<uint32_t>(t), row, plan.step, 0, 0, TT_DRAW_SPLIT), plan.key);
+    return DrawPair{u.v[0], u.v[1]};
+  });
+}
+
+/// An independent second view draws its seed with view 2 in the counter, everything else with view 0.
+TT_HD uint32_t seed_view(const AugmentationPlan& plan) {
+  return plan.view == 2 && plan.second_view == TT_VIEW_INDEPENDENT ? 2u : 0u;
+}
+
+/// The set that TT_CORRELATED masks, from the pair of TT_DRAW_SEED.
+TT_HD uint64_t correlated_set_of(const AugmentationPlan& plan, DrawPair u) {
   uint64_t candidates = plan.seeds;
-  for (uint64_t skip = philox_below(u.v[0], u.v[1], static_cast<uint64_t>(plan.seed_count));
+  for (uint64_t skip = philox_below(u.low, u.high, static_cast<uint64_t>(plan.seed_count));
        skip > 0; --skip) {
     candidates &= candidates - 1;
   }
   const uint64_t set = plan.sets[lowest_bit(candidates)];
-  return second && plan.second_view == TT_VIEW_COMPLEMENT ? plan.maskable & ~set : set;
+  const bool complement = plan.view == 2 && plan.second_view == TT_VIEW_COMPLEMENT;
+  return complement ? plan.maskable & ~set : set;
+}
+
+TT_HD uint64_t correlated_set(const AugmentationPlan& plan, uint32_t row) {
+  const PhiloxBlock u =
+      philox(philox_counter(0, row, plan.step, 0, seed_view(plan), TT_DRAW_SEED), plan.key);
+  return correlated_set_of(plan, DrawPair{u.v[0], u.v[1]});
 }
 
 constexpr uint32_t kWholeFeatureTransforms = TT_RANDOM_MASK | TT_COMPLEMENTARY | TT_CORRELATED;

@@ -18,7 +18,7 @@ class ValueSink {
     row_ = row;
     count_ = 0;
   }
-  void ids(const int32_t* ids, int64_t count) {
+  void ids(const int32_t* ids, int64_t count, int64_t /*readable*/) {
     if (values_ != nullptr) std::copy(ids, ids + count, values_ + offsets_[row_] + count_);
     count_ += count;
   }
@@ -43,7 +43,8 @@ void augmented_values(Context& context, const Table* table, const tt_gather_view
   const GroupedViews grouped = GroupedViews::make(scope, *table, view, 1, kBlockRows);
   const PlannedView& planned = grouped.groups[0].views[0];
   auto* scratch = scope.get<WalkScratch*>(static_cast<size_t>(context.pool.threads()));
-  for (int w = 0; w < context.pool.threads(); ++w) scratch[w] = WalkScratch::get(scope, *table);
+  for (int w = 0; w < context.pool.threads(); ++w)
+    scratch[w] = WalkScratch::get(context, scope, *table);
 
   const auto walk = [&](int32_t* to) {
     context.pool.run(grouped.blocks(), [&](int64_t index, int w) {

@@ -1,4 +1,6 @@
 // tt_embedding_gather: pooled embedding rows of every feature, both views of a row in one pass.
+#include <cstring>
+
 #include "gather_kernels.h"
 #include "isa_select.h"
 #include "lookups.h"
@@ -7,6 +9,7 @@ namespace tt::cpu {
 namespace {
 
 constexpr int64_t kBlockRows = 2 * kChunkRows;
+constexpr int kShort = 8;
 constexpr int kIdCapacity = 4096;
 constexpr int kBagCapacity = kChunkRows * kMostGroupViews;
 
@@ -38,8 +41,15 @@ class PoolSink {
     total_ = 0;
   }
 
-  void ids(const int32_t* ids, int64_t count) {
+  void ids(const int32_t* ids, int64_t count, int64_t readable) {
     total_ += count;
+    if (count <= kShort && readable >= kShort && used_ + kShort <= kIdCapacity) {
+      // A copy of fixed size: no loop whose end would be mispredicted.
+      std::memcpy(buffers_.ids + used_, ids, kShort * sizeof(int32_t));
+      used_ += static_cast<int32_t>(count);
+      bag_->count += static_cast<int32_t>(count);
+      return;
+    }
     while (count > 0) {
       if (used_ == kIdCapacity) split_bag();
       const int64_t part = std::min<int64_t>(count, kIdCapacity - used_);
@@ -69,7 +79,7 @@ class PoolSink {
 
   void flush() {
     if (bag_count_ == 0) return;
-    for (int i = 0; i < kReadAhead; ++i) buffers_.ids[used_ + i] = kDefaultId;
+    for (int i = 0; i < kReadAhead; ++i) buffers_.ids[used_ + i] = 0;
     const tt_embedding& embedding = embeddings_[table_.features[feature_].embedding];
     kernels_.pool(PoolJob{embedding.weights, embedding.dim, embedding.dtype, buffers_.ids,
                           buffers_.bags, bag_count_});
@@ -105,7 +115,7 @@ void embedding_gather(Context& context, const Table* table, const tt_embedding* 
   feature_columns(*table, embeddings, columns);
   auto* workers = scope.get<Worker>(static_cast<size_t>(context.pool.threads()));
   for (int w = 0; w < context.pool.threads(); ++w) {
-    workers[w] = Worker{WalkScratch::get(scope, *table), scope.get<PoolSink::Buffers>(1)};
+    workers[w] = Worker{WalkScratch::get(context, scope, *table), scope.get<PoolSink::Buffers>(1)};
   }
   const GatherKernels& kernels = TT_SELECT(context.isa, kGather);
 

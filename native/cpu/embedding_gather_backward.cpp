@@ -138,7 +138,7 @@ class LookupSink {
     bag_ = layout_.bag(planned.index, row, embedding_, f);
     total_ = 0;
   }
-  void ids(const int32_t* ids, int64_t count) {
+  void ids(const int32_t* ids, int64_t count, int64_t /*readable*/) {
     total_ += count;
     for (int64_t i = 0; i < count; ++i) writer_.put(embedding_, ids[i], bag_);
   }
@@ -167,7 +167,8 @@ void sort_lookups(Context& context, ArenaScope& scope, const Table& table,
   });
   sort.allocate();
   auto* scratch = scope.get<WalkScratch*>(static_cast<size_t>(context.pool.threads()));
-  for (int w = 0; w < context.pool.threads(); ++w) scratch[w] = WalkScratch::get(scope, table);
+  for (int w = 0; w < context.pool.threads(); ++w)
+    scratch[w] = WalkScratch::get(context, scope, table);
   context.pool.run(grouped.blocks(), [&](int64_t index, int w) {
     const GroupedViews::Block block = grouped.block(index);
     LookupSink sink(table, layout, sort.writer(index));

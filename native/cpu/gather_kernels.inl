@@ -16,6 +16,8 @@ constexpr int kMostVectors = 4;
 constexpr int kMostVectors = 2;
 #endif
 
+constexpr int64_t kBagsAhead = 4;
+
 struct Float32 {
   using Element = float;
   static Vec16 load(const float* p) { return Vec16::load(p); }
@@ -43,6 +45,7 @@ void pool_columns(const PoolJob& job, int64_t column, int tail) {
   for (int i = 0; i < kReadAhead; ++i) prefetch_bytes(weights + ids[i] * dim, bytes);
   for (int64_t b = 0; b < job.bag_count; ++b) {
     const Bag& bag = job.bags[b];
+    if (b + kBagsAhead < job.bag_count) prefetch_write(job.bags[b + kBagsAhead].out + column);
     float* out = bag.out + column;
     Vec16 sums[V];
     TT_UNROLL for (int v = 0; v < V; ++v) {

@@ -10,13 +10,14 @@
 #include <cmath>
 #include <cstdint>
 
-#include "augmentation.h"
 #include "context.h"
 #include "feature_table.h"
+#include "isa_select.h"
+#include "row_draws.h"
 
 namespace tt::cpu {
 
-constexpr int kChunkRows = 64;
+constexpr int kChunkRows = kDrawRows;
 constexpr int kMostGroupViews = 4;
 constexpr int64_t kListCapacity = 4096;
 
@@ -139,14 +140,18 @@ struct KeptList {
 
 /// Temporary memory of one worker.
 struct WalkScratch {
+  const DrawKernels* kernels;
+  uint32_t dropped[kMostGroupViews][kChunkRows];  // values of the current feature, by position
+  int64_t drawn[kMostGroupViews];                 // positions that `dropped` knows
   uint64_t masks[kMostGroupViews][kChunkRows];
   KeptList kept[kMostGroupViews][kChunkRows];
   int32_t* kept_rows[kMostGroupViews];  // [list_capacity]
   int32_t* kept_positions[kMostGroupViews];
   int64_t list_capacity;
 
-  static WalkScratch* get(ArenaScope& scope, const Table& table) {
+  static WalkScratch* get(const Context& context, ArenaScope& scope, const Table& table) {
     auto* scratch = scope.get<WalkScratch>(1);
+    scratch->kernels = &TT_SELECT(context.isa, kDraw);
     scratch->list_capacity =
         table.list_offsets == nullptr ? 0 : std::max(kListCapacity, facts_of(table).longest_list);
     for (int v = 0; v < kMostGroupViews; ++v) {
@@ -160,7 +165,8 @@ struct WalkScratch {
 /// A sink has:
 ///   void feature(int32_t f);                                  before the bags of feature f in a chunk
 ///   void begin(const PlannedView&, int64_t row, int32_t f);   row: in the view
-///   void ids(const int32_t* ids, int64_t count);              any number of times
+///   void ids(const int32_t* ids, int64_t count, int64_t readable);   any number of times; the memory
+///                                                             of `readable` >= count ids may be read
 ///   void end();                                               the bag is complete and not empty
 ///   void chunk_end();
 template <class Sink>
@@ -172,36 +178,61 @@ class Walk {
 
   /// The rows [begin, end) of the group, which were checked.
   void rows(int64_t begin, int64_t end) {
-    while (begin < end) {
-      const int64_t chunk_end = end_of_chunk(begin, end);
-      chunk(begin, static_cast<int>(chunk_end - begin));
-      begin = chunk_end;
+    feature_count_ = 0;
+    for (uint64_t rest = features_; rest != 0; rest &= rest - 1) {
+      order_[feature_count_++] = lowest_bit(rest);
+    }
+    Chunk now = chunk_from(begin, end);
+    prefetch_first(now);
+    while (now.rows > 0) {
+      const Chunk next = chunk_from(now.begin + now.rows, end);
+      chunk(now, next);
+      now = next;
     }
   }
 
  private:
+  struct Chunk {
+    int64_t begin;
+    int rows;  // 0 behind the last
+  };
+  Chunk chunk_from(int64_t begin, int64_t end) const {
+    return Chunk{begin, begin < end ? static_cast<int>(end_of_chunk(begin, end) - begin) : 0};
+  }
   int64_t end_of_chunk(int64_t begin, int64_t end) const;
-  void chunk(int64_t begin, int rows);
+  void chunk(const Chunk& now, const Chunk& next);
   void decide_masks(int64_t begin, int rows);
   void decide_lists(int64_t begin, int rows);
-  KeptList keep(const PlannedView& planned, int64_t row, int32_t* kept, int32_t* positions) const;
-  void prefetch_rows(const tt_feature& feature, int64_t begin, int rows) const;
-  void direct(const PlannedView& planned, int32_t f, int64_t row);
-  void through_list(const PlannedView& planned, int32_t f, int64_t row, const KeptList& kept);
-  int64_t dropping(const PlannedView& planned, int32_t f, int64_t row, const int32_t* ids,
-                   int64_t count, int64_t position);
+  KeptList keep(const PlannedView& planned, int64_t row, uint32_t drawn, int32_t* kept,
+                int32_t* positions) const;
+  void decide_values(int32_t f, int64_t begin, int rows);
+  // g++ drops calls of functions of prefetches only, unless it inlines them before it looks.
+  __attribute__((always_inline)) void prefetch_first(const Chunk& chunk) const;
+  __attribute__((always_inline)) void prefetch_offset(int32_t f, int64_t row) const;
+  __attribute__((always_inline)) void prefetch_values(int32_t f, int64_t row) const;
+  /// A bag: view v of the group, row r of the chunk that begins at `begin`.
+  struct Bag {
+    int32_t f;
+    int v, r;
+    int64_t begin;
+  };
+  void direct(const Bag& bag);
+  void through_list(const Bag& bag);
+  int64_t dropping(const Bag& bag, const int32_t* ids, int64_t count, int64_t position);
   uint32_t counter_row(const PlannedView& planned, int64_t row) const {
     return static_cast<uint32_t>(planned.view->row_base + row);
   }
 
   const Table& table_;
   uint64_t features_;  // bit f: feature f is walked
+  int32_t order_[TT_MAX_FEATURES];
+  int32_t feature_count_ = 0;
   const ViewGroup& group_;
   WalkScratch& scratch_;
   Sink& sink_;
 };
 
-constexpr int32_t kDefaultId = 0;
+constexpr int32_t kDefaultIds[8] = {};  // the default's id 0, and room to read
 
 /// As many rows as a chunk holds and as their lists leave room for. A single list always fits.
 template <class Sink>
@@ -217,25 +248,65 @@ int64_t Walk<Sink>::end_of_chunk(int64_t begin, int64_t end) const {
   return end;
 }
 
+/// Where a feature's values lie is known only from its offsets, and both are far apart in memory:
+/// offsets are asked for two features ahead, values one. Lists are short of that, they share rows.
 template <class Sink>
-void Walk<Sink>::chunk(int64_t begin, int rows) {
-  decide_masks(begin, rows);
-  if ((features_ & facts_of(table_).through_list) != 0) decide_lists(begin, rows);
-  for (uint64_t rest = features_; rest != 0; rest &= rest - 1) {
-    const int32_t f = lowest_bit(rest);
-    const tt_feature& feature = table_.features[f];
-    if (feature.through_list == 0) prefetch_rows(feature, begin, rows);
+inline void Walk<Sink>::prefetch_offset(int32_t f, int64_t row) const {
+  const tt_feature& feature = table_.features[f];
+  if (feature.through_list != 0) return;
+  const int32_t table_row = group_.rows[row];
+  if (feature.offsets != nullptr) {
+    __builtin_prefetch(feature.offsets + table_row);
+  } else {
+    __builtin_prefetch(feature.values + table_row);
+  }
+}
+
+template <class Sink>
+inline void Walk<Sink>::prefetch_values(int32_t f, int64_t row) const {
+  const tt_feature& feature = table_.features[f];
+  if (feature.through_list != 0 || feature.offsets == nullptr) return;
+  const int64_t begin = feature.offsets[group_.rows[row]];
+  __builtin_prefetch(feature.values + begin);
+  __builtin_prefetch(feature.values + begin + 7);
+}
+
+template <class Sink>
+inline void Walk<Sink>::prefetch_first(const Chunk& chunk) const {
+  for (int s = 0; s < 2; ++s) {
+    for (int r = 0; r < chunk.rows; ++r) {
+      prefetch_offset(order_[s % feature_count_], chunk.begin + r);
+    }
+  }
+  for (int r = 0; r < chunk.rows; ++r) prefetch_values(order_[0], chunk.begin + r);
+}
+
+template <class Sink>
+void Walk<Sink>::chunk(const Chunk& now, const Chunk& next) {
+  decide_masks(now.begin, now.rows);
+  if ((features_ & facts_of(table_).through_list) != 0) decide_lists(now.begin, now.rows);
+  for (int32_t s = 0; s < feature_count_; ++s) {
+    const int32_t f = order_[s];
+    // What the next two features need is asked for on the way, in the next chunk behind the last.
+    const Chunk& chunk1 = s + 1 < feature_count_ ? now : next;
+    const Chunk& chunk2 = s + 2 < feature_count_ ? now : next;
+    const int32_t f1 = order_[(s + 1) % feature_count_];
+    const int32_t f2 = order_[(s + 2) % feature_count_];
+    const bool listed = table_.features[f].through_list != 0;
     sink_.feature(f);
-    for (int r = 0; r < rows; ++r) {
+    decide_values(f, now.begin, now.rows);
+    for (int r = 0; r < now.rows; ++r) {
+      if (r < chunk2.rows) prefetch_offset(f2, chunk2.begin + r);
+      if (r < chunk1.rows) prefetch_values(f1, chunk1.begin + r);
       for (int v = 0; v < group_.count; ++v) {
-        const PlannedView& planned = group_.views[v];
-        sink_.begin(planned, begin + r, f);
+        const Bag bag{f, v, r, now.begin};
+        sink_.begin(group_.views[v], now.begin + r, f);
         if ((scratch_.masks[v][r] >> f & 1) != 0) {
-          sink_.ids(&kDefaultId, 1);
-        } else if (feature.through_list != 0) {
-          through_list(planned, f, begin + r, scratch_.kept[v][r]);
+          sink_.ids(kDefaultIds, 1, 8);
+        } else if (listed) {
+          through_list(bag);
         } else {
-          direct(planned, f, begin + r);
+          direct(bag);
         }
         sink_.end();
       }
@@ -248,34 +319,42 @@ template <class Sink>
 void Walk<Sink>::decide_masks(int64_t begin, int rows) {
   for (int v = 0; v < group_.count; ++v) {
     const PlannedView& planned = group_.views[v];
-    uint64_t* masks = scratch_.masks[v];
-    if ((planned.plan.transforms & kWholeFeatureTransforms) == 0) {
-      std::fill(masks, masks + rows, 0);
-    } else if (planned.plan.per_batch != 0) {
-      std::fill(masks, masks + rows, feature_mask(planned.plan, 0));
-    } else {
-      for (int r = 0; r < rows; ++r) {
-        masks[r] = feature_mask(planned.plan, counter_row(planned, begin + r));
-      }
-    }
+    feature_masks(*scratch_.kernels, planned.plan, counter_row(planned, begin), rows,
+                  scratch_.masks[v]);
   }
+}
+
+inline int groups_of_four(int64_t count) {
+  return static_cast<int>((std::min(count, kDrawnPositions) + 3) / 4);
 }
 
 template <class Sink>
 void Walk<Sink>::decide_lists(int64_t begin, int rows) {
+  int64_t longest = 0;
+  for (int r = 0; r < rows; ++r) {
+    const int64_t* offset = table_.list_offsets + group_.rows[begin + r];
+    longest = std::max(longest, offset[1] - offset[0]);
+  }
   for (int v = 0; v < group_.count; ++v) {
+    const PlannedView& planned = group_.views[v];
+    uint32_t drawn[kChunkRows] = {};
+    if ((planned.plan.transforms & TT_LIST_DROPOUT) != 0 && longest > 0) {
+      dropped_list_rows(*scratch_.kernels, planned.plan, counter_row(planned, begin), rows,
+                        groups_of_four(longest), drawn);
+    }
     int64_t used = 0;
     for (int r = 0; r < rows; ++r) {
       KeptList& kept = scratch_.kept[v][r];
-      kept = keep(group_.views[v], begin + r, scratch_.kept_rows[v] + used,
+      kept = keep(planned, begin + r, drawn[r], scratch_.kept_rows[v] + used,
                   scratch_.kept_positions[v] + used);
       if (kept.positions != nullptr) used += kept.count;
     }
   }
 }
 
+/// drawn: bit p tells whether position p < kDrawnPositions is dropped.
 template <class Sink>
-KeptList Walk<Sink>::keep(const PlannedView& planned, int64_t row, int32_t* kept,
+KeptList Walk<Sink>::keep(const PlannedView& planned, int64_t row, uint32_t drawn, int32_t* kept,
                           int32_t* positions) const {
   const int64_t* offset = table_.list_offsets + group_.rows[row];
   const int32_t* list = table_.list_rows + offset[0];
@@ -285,103 +364,129 @@ KeptList Walk<Sink>::keep(const PlannedView& planned, int64_t row, int32_t* kept
   if (!drops && left_out < 0) return KeptList{list, nullptr, length};
 
   int64_t count = 0;
-  uint32_t dropped = 0;
-  for (int64_t p = 0; p < length; ++p) {
-    if (drops && p % 4 == 0) {
-      dropped =
-          dropped_list_rows(planned.plan, counter_row(planned, row), static_cast<uint32_t>(p / 4));
+  uint32_t dropped = drawn;
+  for (int64_t p = 0; p < length; ++p, dropped >>= 1) {
+    if (drops && p >= kDrawnPositions && p % 4 == 0) {
+      dropped = tt::dropped_list_rows(planned.plan, counter_row(planned, row),
+                                      static_cast<uint32_t>(p / 4));
     }
     kept[count] = list[p];
     positions[count] = static_cast<int32_t>(p);
-    count += list[p] != left_out && (dropped >> (p % 4) & 1) == 0 ? 1 : 0;
+    count += list[p] != left_out && (dropped & 1) == 0 ? 1 : 0;
   }
   return KeptList{kept, positions, count};
 }
 
-/// Where a feature's values lie is known only from its offsets, both far apart in memory: ask for all
-/// offsets of the chunk, then for all values.
+/// The value dropout of one feature for the whole chunk, as far as its bits reach.
 template <class Sink>
-void Walk<Sink>::prefetch_rows(const tt_feature& feature, int64_t begin, int rows) const {
-  const int32_t* row = group_.rows + begin;
-  if (feature.offsets == nullptr) {
-    for (int r = 0; r < rows; ++r) __builtin_prefetch(feature.values + row[r]);
-    return;
+void Walk<Sink>::decide_values(int32_t f, int64_t begin, int rows) {
+  const tt_feature& feature = table_.features[f];
+  const bool multi_valued = feature.offsets != nullptr || feature.through_list != 0;
+  int64_t longest = -1;
+  for (int v = 0; v < group_.count; ++v) {
+    const PlannedView& planned = group_.views[v];
+    scratch_.drawn[v] = 0;
+    if (!drops_values(planned.plan, f, multi_valued)) continue;
+    if (longest < 0) {
+      longest = feature.through_list != 0 ? kDrawnPositions : 0;
+      for (int r = 0; r < rows && longest < kDrawnPositions; ++r) {
+        const int64_t* offset = feature.offsets + group_.rows[begin + r];
+        longest = std::max(longest, offset[1] - offset[0]);
+      }
+    }
+    if (longest == 0) continue;
+    const int groups = groups_of_four(longest);
+    scratch_.drawn[v] = 4 * groups;
+    dropped_values(*scratch_.kernels, planned.plan, counter_row(planned, begin), rows, f, groups,
+                   scratch_.dropped[v]);
   }
-  for (int r = 0; r < rows; ++r) __builtin_prefetch(feature.offsets + row[r]);
-  for (int r = 0; r < rows; ++r) __builtin_prefetch(feature.values + feature.offsets[row[r]]);
 }
 
 template <class Sink>
-void Walk<Sink>::direct(const PlannedView& planned, int32_t f, int64_t row) {
-  const tt_feature& feature = table_.features[f];
-  const int32_t table_row = group_.rows[row];
+void Walk<Sink>::direct(const Bag& bag) {
+  const tt_feature& feature = table_.features[bag.f];
+  const int32_t table_row = group_.rows[bag.begin + bag.r];
   if (feature.offsets == nullptr) {
-    sink_.ids(feature.values + table_row, 1);
+    sink_.ids(feature.values + table_row, 1, feature.value_count - table_row);
     return;
   }
-  const int64_t begin = feature.offsets[table_row];
-  int64_t count = feature.offsets[table_row + 1] - begin;
-  if (drops_values(planned.plan, f, true)) {
-    count = dropping(planned, f, row, feature.values + begin, count, 0);
+  const int64_t first = feature.offsets[table_row];
+  int64_t count = feature.offsets[table_row + 1] - first;
+  if (drops_values(group_.views[bag.v].plan, bag.f, true)) {
+    count = dropping(bag, feature.values + first, count, 0);
   } else if (count > 0) {
-    sink_.ids(feature.values + begin, count);
+    sink_.ids(feature.values + first, count, feature.value_count - first);
   }
-  if (count == 0) sink_.ids(&kDefaultId, 1);
+  if (count == 0) sink_.ids(kDefaultIds, 1, 8);
 }
 
 template <class Sink>
-void Walk<Sink>::through_list(const PlannedView& planned, int32_t f, int64_t row,
-                              const KeptList& kept) {
-  const tt_feature& feature = table_.features[f];
+void Walk<Sink>::through_list(const Bag& bag) {
+  const tt_feature& feature = table_.features[bag.f];
+  const KeptList& kept = scratch_.kept[bag.v][bag.r];
   int64_t total = 0;
   const auto values_of = [&](int32_t catalogue_row, const int32_t*& ids) {
-    const int64_t begin =
+    const int64_t first =
         feature.offsets != nullptr ? feature.offsets[catalogue_row] : catalogue_row;
-    ids = feature.values + begin;
-    return feature.offsets != nullptr ? feature.offsets[catalogue_row + 1] - begin : 1;
+    ids = feature.values + first;
+    return feature.offsets != nullptr ? feature.offsets[catalogue_row + 1] - first : 1;
   };
   const int32_t* ids = nullptr;
-  if (!drops_values(planned.plan, f, true)) {
+  if (!drops_values(group_.views[bag.v].plan, bag.f, true)) {
     for (int64_t k = 0; k < kept.count; ++k) {
       const int64_t count = values_of(kept.rows[k], ids);
-      if (count > 0) sink_.ids(ids, count);
+      if (count > 0) sink_.ids(ids, count, feature.value_count - (ids - feature.values));
       total += count;
     }
   } else {
     // Positions of values go on through removed rows too.
-    const int64_t* offset = table_.list_offsets + group_.rows[row];
+    const int64_t* offset = table_.list_offsets + group_.rows[bag.begin + bag.r];
     const int32_t* list = table_.list_rows + offset[0];
     int64_t position = 0;
     int64_t k = 0;
     for (int64_t p = 0; k < kept.count; ++p) {
       const int64_t count = values_of(list[p], ids);
       if (kept.positions == nullptr || kept.positions[k] == p) {
-        total += dropping(planned, f, row, ids, count, position);
+        total += dropping(bag, ids, count, position);
         ++k;
       }
       position += count;
     }
   }
-  if (total == 0) sink_.ids(&kDefaultId, 1);
+  if (total == 0) sink_.ids(kDefaultIds, 1, 8);
 }
 
 /// Hands over the values that value dropout keeps, and returns how many. position: of ids[0].
 template <class Sink>
-int64_t Walk<Sink>::dropping(const PlannedView& planned, int32_t f, int64_t row, const int32_t* ids,
-                             int64_t count, int64_t position) {
-  int64_t kept = 0;
-  uint32_t dropped = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t p = position + i;
-    if (i == 0 || p % 4 == 0) {
-      dropped =
-          dropped_values(planned.plan, counter_row(planned, row), f, static_cast<uint32_t>(p / 4));
+int64_t Walk<Sink>::dropping(const Bag& bag, const int32_t* ids, int64_t count, int64_t position) {
+  constexpr int64_t kPart = 32;
+  const PlannedView& planned = group_.views[bag.v];
+  const uint32_t row = counter_row(planned, bag.begin + bag.r);
+  int64_t total = 0;
+  for (int64_t begin = 0; begin < count; begin += kPart) {
+    const int64_t end = std::min(count, begin + kPart);
+    uint64_t dropped = 0;  // bit j: the value at position + begin + j is dropped
+    if (position + end <= scratch_.drawn[bag.v]) {
+      dropped = scratch_.dropped[bag.v][bag.r] >> (position + begin);
+    } else {
+      const int64_t first = (position + begin) / 4 * 4;
+      for (int64_t p = first; p < position + end; p += 4) {
+        dropped |= static_cast<uint64_t>(
+                       tt::dropped_values(planned.plan, row, bag.f, static_cast<uint32_t>(p / 4)))
+                   << (p - first);
+      }
+      dropped >>= position + begin - first;
     }
-    if ((dropped >> (p % 4) & 1) != 0) continue;
-    sink_.ids(ids + i, 1);
-    ++kept;
+    int32_t kept[kPart];
+    int64_t kept_count = 0;
+    for (int64_t i = begin; i < end; ++i, dropped >>= 1) {
+      kept[kept_count] = ids[i];
+      kept_count += static_cast<int64_t>(~dropped & 1);
+    }
+    if (kept_count > 0) sink_.ids(kept, kept_count, kPart);
+    total += kept_count;
   }
-  return kept;
+  return total;
 }
 
 }  // namespace tt::cpu

@@ -7,9 +7,7 @@ namespace tt::cpu {
 namespace TT_ISA_NAMESPACE {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kMostVectors = 8;
-#elif defined(__AVX2__)
+#if defined(__AVX512F__) || defined(__AVX2__)
 constexpr int kMostVectors = 4;
 #else
 constexpr int kMostVectors = 2;
@@ -48,7 +46,7 @@ const float* gradient_of(const GradientRows& rows, Lookup lookup) {
          rows.columns[bag & ((1u << rows.slot_bits) - 1)];
 }
 
-void prefetch_lookup(const MergeJob& job, Lookup lookup) {
+TT_PREFETCHES void prefetch_lookup(const MergeJob& job, Lookup lookup) {
   prefetch_bytes(gradient_of(job.rows, lookup), static_cast<size_t>(job.dim) * sizeof(float));
   if (job.rows.scales != nullptr) prefetch(job.rows.scales + static_cast<uint32_t>(lookup));
 }
@@ -284,7 +282,7 @@ void finish(const MergeJob& job, int32_t id, int64_t run, const float* gradient)
   }
 }
 
-void prefetch_target(const MergeJob& job, int32_t id) {
+TT_PREFETCHES void prefetch_target(const MergeJob& job, int32_t id) {
   const MergeTarget& t = job.target;
   if (t.ids != nullptr) return;
   const size_t row = static_cast<size_t>(job.dim);

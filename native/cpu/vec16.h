@@ -222,15 +222,19 @@ inline float sum(Vec16 a) {
 
 #endif
 
-inline void prefetch(const void* p) {
+// g++ takes a function of prefetches only for one without effect and drops its calls, unless it is
+// inlined before it looks.
+#define TT_PREFETCHES __attribute__((always_inline)) inline
+
+TT_PREFETCHES void prefetch(const void* p) {
   __builtin_prefetch(p, 0, 3);
 }
-inline void prefetch_write(const void* p) {
+TT_PREFETCHES void prefetch_write(const void* p) {
   __builtin_prefetch(p, 1, 3);
 }
 
 /// All cache lines of `bytes` bytes at p.
-inline void prefetch_bytes(const void* p, size_t bytes) {
+TT_PREFETCHES void prefetch_bytes(const void* p, size_t bytes) {
   const char* c = static_cast<const char*>(p);
   for (size_t at = 0; at < bytes; at += 64) prefetch(c + at);
   // A row that starts inside a line ends in one more.
