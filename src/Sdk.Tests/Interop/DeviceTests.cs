@@ -1,3 +1,4 @@
+using Twintail.Features;
 using Twintail.Interop;
 using Twintail.Ops;
 
@@ -114,20 +115,32 @@ internal sealed class DeviceTests
         using Device device = Device.Cpu(1);
         using DeviceBuffer<float> rows = device.Allocate<float>(64 * 16);
         using DeviceBuffer<double> total = device.Allocate<double>(1);
+        using DeviceFeatureTable table = new(device, 2, [new FeatureBinding(new FeatureColumn("a", ["", "x"], [0, 1]), 0)]);
+        using var embedding = new EmbeddingTable(device, 2, 16);
+        using DeviceBuffer<int> indices = device.Upload(new[] { 1, 0, 1 });
         DeviceRandom.FillUniform(device, 1, 2, 3, -1, 1, rows);
-        Invoke(device, rows, total);
+        Invoke(device, rows, total, table, embedding, indices);
         long before = GC.GetAllocatedBytesForCurrentThread();
         for (int i = 0; i < 100; i++)
         {
-            Invoke(device, rows, total);
+            Invoke(device, rows, total, table, embedding, indices);
         }
 
         Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
         Assert.That(total.ToArray()[0], Is.Positive);
     }
 
-    private static unsafe void Invoke(Device device, DeviceBuffer<float> rows, DeviceBuffer<double> total)
+    private static unsafe void Invoke(
+        Device device, DeviceBuffer<float> rows, DeviceBuffer<double> total, DeviceFeatureTable table, EmbeddingTable embedding, DeviceBuffer<int> indices)
     {
+        var augmentation = new tt_augmentation { transforms = (uint)Transforms.RandomMask, maskable = 1, mask_rate = .5f };
+        tt_embedding native = embedding.ToNative();
+        var view = new tt_gather_view
+        {
+            rows = indices.Pointer, vectors = rows.Pointer, n = indices.Length, ld = embedding.Dim, augmentation = &augmentation, view = 1,
+        };
+        EmbeddingGather.Forward(device, table, &native, 1, &view, 1);
+        EmbeddingGather.Update(device, new tt_optimizer { learning_rate = .1f }, table, &native, 1, &view, 1);
         Contrastive.Invoke(device, new tt_contrastive_args
         {
             m = 64,

@@ -57,6 +57,37 @@ internal sealed class EmbeddingGatherTests : OpFixture
     }
 
     [Test]
+    public void GradientsAreCentralDifferences()
+    {
+        // The vectors are linear in the weights, so the difference quotient is exact.
+        Draw draw = Draw.Fresh();
+        var problem = new GatherProblem(draw, 50, 37, 16, 5);
+        using DeviceFeatureTable table = problem.Upload(Device);
+        EmbeddingTable[] embeddings = problem.UploadWeights(Device);
+        using var batch = new Batch(problem, Device, draw, 60, lists: true);
+        batch.WriteGradients();
+        SparseGradient[] gradients = EmbeddingGather.Backward(Device, table, embeddings, batch.Views);
+        for (int e = 0; e < embeddings.Length; e++)
+        {
+            float[] direction = draw.Normals(problem.Weights[e].Length);
+            double slope = 0;
+            foreach (int sign in new[] { 1, -1 })
+            {
+                embeddings[e].Weights.CopyFrom(problem.Weights[e].Zip(direction, (w, v) => w + (sign * v)).ToArray());
+                EmbeddingGather.Forward(Device, table, embeddings, batch.Views);
+                slope += batch.Read().Zip(batch.Gradients, (y, g) => y.Zip(g, (a, b) => (double)a * b).Sum()).Sum() * sign / 2;
+            }
+
+            embeddings[e].Weights.CopyFrom(problem.Weights[e]);
+            double expected = Dense(gradients[e], problem, e).Zip(direction, (g, v) => (double)g * v).Sum();
+            double size = Math.Sqrt(gradients[e].Values.ToArray().Sum(g => (double)g * g));
+            Assert.That(slope, Is.EqualTo(expected).Within(1e-4 * size), $"table {e}");
+        }
+
+        Dispose([.. embeddings, .. gradients]);
+    }
+
+    [Test]
     public void UpdateIsBackwardAndSparseUpdateBitForBit([Values] OptimizerKind kind, [Values] bool lists)
     {
         Draw draw = Draw.Fresh();

@@ -52,6 +52,21 @@ internal sealed class SampledSoftmaxTests : OpFixture
             (2 * torchError) + (4e-7 * problem.Size())));
     }
 
+    [TestCase(130, 130, 64, .05f)]
+    [TestCase(257, 300, 100, .2f)]
+    [TestCase(64, 200, 33, 1f)]
+    public void Bfloat16IsAsGoodAsRoundingTheUnitVectors(int n, int m, int d, float temperature)
+    {
+        Problem problem = Problem.Plain(Draw.Fresh(), n, m, d, temperature);
+        Outputs ours = (problem with { Precision = Precision.Bfloat16 }).Run(Device);
+        Reference exact = problem.Torch(ScalarType.Float64);
+        Reference[] rounded = [(problem with { Precision = Precision.Bfloat16 }).Torch(ScalarType.Float32)];
+        Accuracy.Check("loss", ours.Loss, exact.Loss, rounded.Select(t => t.Loss));
+        Accuracy.Check("grad_queries", ours.GradQueries, exact.GradQueries, rounded.Select(t => t.GradQueries));
+        Accuracy.Check("grad_candidates", ours.GradCandidates, exact.GradCandidates, rounded.Select(t => t.GradCandidates));
+        Assert.That(ours.Loss, Is.Not.EqualTo(problem.Run(Device).Loss), "the operands were rounded");
+    }
+
     [Test]
     public void HandDerivedExample()
     {
@@ -212,6 +227,8 @@ internal sealed class SampledSoftmaxTests : OpFixture
     {
         public float Scale { get; init; } = 1;
 
+        public Precision Precision { get; init; }
+
         public float[]? LogQ { get; init; }
 
         public int[]? Positives { get; init; }
@@ -262,6 +279,7 @@ internal sealed class SampledSoftmaxTests : OpFixture
             SampledSoftmax.Compute(device, new SampledSoftmaxArguments(N, M, D, queries, candidates, InverseTemperature)
             {
                 Scale = Scale,
+                Precision = Precision,
                 LogQ = logQ,
                 Positives = positives,
                 CandidateIds = ids,
@@ -277,7 +295,11 @@ internal sealed class SampledSoftmaxTests : OpFixture
                 loss.ToArray(), logSumExp.ToArray(), total.ToArray(), gradQueries.ToArray(), gradCandidates.ToArray(), gradInverse.ToArray());
         }
 
-        private static Tensor Rows(Tensor matrix, int[]? order) => Ops.Torch.Unit(Ops.Torch.Reordered(matrix, order));
+        private Tensor Rows(Tensor matrix, int[]? order)
+        {
+            Tensor rows = Ops.Torch.Unit(Ops.Torch.Reordered(matrix, order));
+            return Precision == Precision.Bfloat16 ? rows.to(ScalarType.BFloat16).to(rows.dtype) : rows;
+        }
 
         /// <summary>The same in TorchSharp, with autograd.</summary>
         public Reference Torch(ScalarType type, int[]? order = null)
