@@ -7,9 +7,9 @@ namespace Twintail.Cli.Commands;
 /// <summary>Finds out before the work whether its result can be written.</summary>
 internal static class OutputFolder
 {
-    /// <summary>Makes the folder of a training, and checks that it is free or has what is to be resumed.</summary>
-    /// <exception cref="CommandException">It cannot be written to, is taken, or has nothing to resume.</exception>
-    public static void Prepare(string folder, bool resume, bool overwrite)
+    /// <summary>Checks that the folder of a training is free or has what is to be resumed.</summary>
+    /// <exception cref="CommandException">It is taken, or has nothing to resume.</exception>
+    public static void CheckState(string folder, bool resume, bool overwrite)
     {
         if (resume && overwrite)
         {
@@ -25,8 +25,6 @@ internal static class OutputFolder
         {
             throw new CommandException($"{folder} holds a training already; continue it with --resume or replace it with --overwrite");
         }
-
-        CheckWritable(folder);
     }
 
     /// <summary>Makes the folder and tries to write there.</summary>

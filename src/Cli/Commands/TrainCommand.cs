@@ -35,6 +35,7 @@ internal sealed class TrainCommand
         values = parsed.GetValue(_config) is { } config ? ConfigFile.Read(config).With(values) : values;
         string folder = parsed.GetValue(_out) ?? values.Get("out") ?? throw Missing("--out");
         bool resume = parsed.GetValue(_resume), overwrite = parsed.GetValue(_overwrite);
+        OutputFolder.CheckState(folder, resume, overwrite);
         values = resume ? ConfigFile.ReadRun(folder).With(values) : values;
         DatasetOptions data = DataSettings.ToOptions(values);
         if (data.Interactions == null || data.Items == null)
@@ -43,8 +44,8 @@ internal sealed class TrainCommand
         }
 
         TrainingOptions training = TrainingSettings.ToOptions(values);
-        OutputFolder.Prepare(folder, resume, overwrite);
         using Twintail.Device device = DeviceSettings.Open(values, screen);
+        OutputFolder.CheckWritable(folder);
         LoadedDataset loaded = DataNotes.Read(screen, data);
         return Train(screen, device, loaded, training, values, folder, resume, overwrite);
     }
@@ -90,10 +91,10 @@ internal sealed class TrainCommand
         {
             return ProgressLine.Show(screen, trainer.Options, "", progress => trainer.Run(progress, Signals.Token));
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException && Trainer.CanResume(folder))
+        catch (Exception error) when (Failures.IsStorage(error) && Trainer.CanResume(folder))
         {
             throw new CommandException(
-                $"{error.Message.TrimEnd('.')}; the last checkpoint is whole, continue with: twintail train --resume --out {folder}");
+                $"{Failures.Describe(error).TrimEnd('.')}; the last checkpoint is whole, continue with: twintail train --resume --out {folder}");
         }
     }
 

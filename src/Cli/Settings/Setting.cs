@@ -47,17 +47,20 @@ internal sealed class SettingValues : SortedDictionary<string, string>
 /// <summary>The options of a command that belong to settings.</summary>
 internal sealed class SettingOptions
 {
-    private readonly List<(Setting Setting, Option<string?> Option)> _options = [];
+    // Settings may be repeated, the last one counts: scripts put theirs in front of what the user adds.
+    private const int MostRepeats = 1000;
+
+    private readonly List<(Setting Setting, Option<string[]> Option)> _options = [];
 
     public SettingOptions(Command command, IEnumerable<Setting> settings)
     {
         foreach (Setting setting in settings)
         {
-            var option = new Option<string?>("--" + setting.Name)
+            var option = new Option<string[]>("--" + setting.Name)
             {
                 Description = setting.Help,
                 HelpName = setting.Value,
-                Arity = setting.Value == null ? ArgumentArity.ZeroOrOne : ArgumentArity.ExactlyOne,
+                Arity = new ArgumentArity(setting.Value == null ? 0 : 1, MostRepeats),
             };
             command.Add(option);
             _options.Add((setting, option));
@@ -68,11 +71,11 @@ internal sealed class SettingOptions
     public SettingValues Given(ParseResult parsed)
     {
         var values = new SettingValues();
-        foreach ((Setting setting, Option<string?> option) in _options)
+        foreach ((Setting setting, Option<string[]> option) in _options)
         {
             if (parsed.GetResult(option) is { Implicit: false })
             {
-                values[setting.Key] = parsed.GetValue(option) ?? "true";
+                values[setting.Key] = parsed.GetValue(option)?.LastOrDefault() ?? "true";
             }
         }
 

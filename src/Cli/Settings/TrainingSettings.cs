@@ -48,12 +48,16 @@ internal static class TrainingSettings
         [nameof(TrainingOptions.Patience)] = "Epochs without a better recall@20 on the validation clicks before training stops; 0: never",
         [nameof(TrainingOptions.ValidUsers)] = "Users evaluated after each epoch; 0: all",
         [nameof(TrainingOptions.CheckpointEvery)] = "Steps between checkpoints; 0: one after each epoch",
+        [nameof(TrainingOptions.LogEvery)] = "Steps between two lines of metrics.jsonl within an epoch; 0: one line after each epoch",
         [nameof(TrainingOptions.Seed)] = "Seed of everything random",
         [nameof(TrainingOptions.Threads)] = "CPU threads; 0: all. Does not change the results",
     };
 
     /// <summary>All of them, with their defaults in the help.</summary>
     public static Setting[] All { get; } = TrainingOptions.Describe().Select(Describe).ToArray();
+
+    /// <summary>Options that nobody has written a help text for.</summary>
+    public static IEnumerable<string> Undocumented => TrainingOptions.Describe().Select(o => o.Key).Where(name => !Helps.ContainsKey(name));
 
     /// <summary>Those that say how the views of an item are drawn.</summary>
     public static Setting[] Views { get; } =

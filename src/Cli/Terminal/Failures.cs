@@ -63,14 +63,27 @@ internal static class Failures
         return Usage;
     }
 
-    private static string Describe(Exception error) => error switch
+    /// <summary>
+    /// Whether a file could not be written or read. .NET reports a file that outgrows a limit (EFBIG: ulimit -f, the file system) as an
+    /// argument out of range.
+    /// </summary>
+    public static bool IsStorage(Exception error) =>
+        error is IOException or UnauthorizedAccessException || (error is ArgumentOutOfRangeException && IsTooLarge(error));
+
+    /// <summary>What to tell of an error.</summary>
+    public static string Describe(Exception error) => error switch
     {
         CommandException or DatasetException or TwintailException or BadArgumentException or FormatException => error.Message,
         OperationCanceledException => "stopped",
         UnauthorizedAccessException or IOException => error.Message,
+        ArgumentOutOfRangeException when IsTooLarge(error) => "a file outgrows the limit of the file system or of the process (ulimit -f)",
         OutOfMemoryException => "out of memory",
         _ => $"{error.GetType().Name}: {error.Message} (a defect of Twintail; --verbose shows where)",
     };
+
+    private static bool IsTooLarge(Exception error) =>
+        error.StackTrace?.Contains("System.IO.RandomAccess", StringComparison.Ordinal) == true
+        || error.StackTrace?.Contains("System.IO.FileStream", StringComparison.Ordinal) == true;
 
     private static string OneLine(string text) =>
         string.Join(" ", text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));

@@ -47,8 +47,14 @@ internal static class NameSuggestions
         }
     }
 
-    // Optimal string alignment: insertions, deletions, replacements and swaps of neighbours cost 1.
     private static int Distance(string a, string b)
+    {
+        bool contains = Math.Min(a.Length, b.Length) >= 4 && (a.Contains(b, StringComparison.Ordinal) || b.Contains(a, StringComparison.Ordinal));
+        return contains ? 1 : Edits(a, b);
+    }
+
+    // Optimal string alignment: insertions, deletions, replacements and swaps of neighbours cost 1.
+    private static int Edits(string a, string b)
     {
         var cost = new int[a.Length + 1, b.Length + 1];
         for (int i = 0; i <= a.Length; i++)

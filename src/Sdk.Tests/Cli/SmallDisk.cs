@@ -21,16 +21,16 @@ internal sealed class SmallDisk : IDisposable
     /// <summary>Takes all the space that is left.</summary>
     public void Fill()
     {
-        using FileStream file = File.Create(Ballast);
+        using Microsoft.Win32.SafeHandles.SafeFileHandle file = File.OpenHandle(Ballast, FileMode.Create, FileAccess.Write);
+        long length = 0;
         foreach (int size in new[] { 1 << 16, 4096, 1 })
         {
             var block = new byte[size];
             try
             {
-                while (true)
+                for (; ; length += size)
                 {
-                    file.Write(block);
-                    file.Flush();
+                    RandomAccess.Write(file, block, length);
                 }
             }
             catch (IOException)
