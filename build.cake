@@ -156,9 +156,9 @@ Task("Demo")
     .Does(() => Run(cli.FullPath, "demo"));
 
 Task("Bench")
-    .Description("Runs the benches; --quick takes under three minutes.")
+    .Description("Runs the benches; --quick takes under three minutes, --growth plots time against size.")
     .IsDependentOn("Build")
-    .Does(() => Run(ManagedProgram("Twintail.Bench"), HasArgument("quick") ? ["--quick"] : []));
+    .Does(() => Run(ManagedProgram("Twintail.Bench"), new[] { "quick", "growth" }.Where(HasArgument).Select(name => $"--{name}").ToArray()));
 
 Task("Pack")
     .Description("Makes the NuGet packages in artifacts/packages.")

@@ -7,7 +7,7 @@ CultureInfo.DefaultThreadCurrentCulture = CultureInfo.CurrentCulture = CultureIn
 try
 {
     var options = new Options(args);
-    return options.Verb switch
+    return (options.Has("growth") ? "growth" : options.Verb) switch
     {
         "run" => RunCommand.Run(options),
         "measure" => MeasureCommand.Run(options),
