@@ -62,11 +62,11 @@ struct VecPortable {
   /// negative, so truncation is floor; that it may round up to the next integer only makes f a
   /// little negative.
   static T exp2(T t) {
-    const Int whole = __builtin_convertvector(t + 127.0f, Int) - 127;
+    // Unsigned arithmetic: scores that are masked later, or NaN, may be beyond the range.
+    const Int whole = (Int)((Unsigned) __builtin_convertvector(t + 127.0f, Int) - 127u);
     const T f = t - __builtin_convertvector(whole, T);
     T p = set1(kExp2[0]);
     for (int k = 1; k < 6; ++k) p = p * f + kExp2[k];
-    // Unsigned: masked scores may be beyond the range, and are thrown away later.
     const T scaled = (T)((Unsigned)p + ((Unsigned)whole << 23));
     return select(t == t, scaled, t);  // NaN stays NaN
   }
