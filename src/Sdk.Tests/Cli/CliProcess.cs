@@ -40,8 +40,9 @@ internal sealed class CliProcess : IDisposable
     /// <summary>Starts the program.</summary>
     public static CliProcess Start(params string[] arguments)
     {
-        var start = new ProcessStartInfo(Program[0]);
-        foreach (string argument in Program.Skip(1).Concat(arguments))
+        // A test run that was itself started in the background of a shell would hand down an ignored SIGINT.
+        var start = new ProcessStartInfo("env");
+        foreach (string argument in Program.Prepend("--default-signal=INT,TERM").Concat(arguments))
         {
             start.ArgumentList.Add(argument);
         }
