@@ -137,7 +137,12 @@ internal sealed class DeviceTests
         tt_embedding native = embedding.ToNative();
         var view = new tt_gather_view
         {
-            rows = indices.Pointer, vectors = rows.Pointer, n = indices.Length, ld = embedding.Dim, augmentation = &augmentation, view = 1,
+            rows = indices.Pointer,
+            vectors = rows.Pointer,
+            n = indices.Length,
+            ld = embedding.Dim,
+            augmentation = &augmentation,
+            view = 1,
         };
         EmbeddingGather.Forward(device, table, &native, 1, &view, 1);
         EmbeddingGather.Update(device, new tt_optimizer { learning_rate = .1f }, table, &native, 1, &view, 1);
