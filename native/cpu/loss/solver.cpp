@@ -51,8 +51,8 @@ Solver::Solver(Context& context, const Problem& problem)
       range_(problem),
       scope_(context.arena),
       pass_(pool_, scope_, problem_, plan_, kernels_, round_ && !kernels_.pairs),
-      queries_{problem.queries, problem.n, {}},
-      candidates_{problem.candidates, problem.m, {}} {
+      queries_{problem.queries, problem.n, {}, nullptr},
+      candidates_{problem.candidates, problem.m, {}, nullptr} {
   round_ = round_ && !kernels_.pairs;
 }
 
@@ -109,7 +109,9 @@ void Solver::take_packed(View& view, bool tiles, bool panels, bool rows) {
   const auto stride = static_cast<size_t>(plan_.stride);
   const auto padded_rows = static_cast<size_t>(plan_.rows);
   const auto padded_columns = static_cast<size_t>(plan_.columns);
-  view.packed.inverse_norm = scope_.get<float>(static_cast<size_t>(view.count));
+  const auto count = static_cast<size_t>(view.count);
+  view.packed.inverse_norm = scope_.get<float>(count);
+  view.panel_norm = tiles && panels ? scope_.get<float>(count) : view.packed.inverse_norm;
   if (tiles) view.packed.tiles = scope_.get<float>(padded_rows * stride);
   if (panels) {
     view.packed.panels = scope_.get<float>(padded_columns * static_cast<size_t>(plan_.depth));
@@ -198,7 +200,7 @@ void Solver::pack_panel(View& view, int64_t panel) {
   a.stride = plan_.stride;
   a.scale = operand_scale(view);
   a.round = round_;
-  a.inverse_norm = view.packed.inverse_norm + column;
+  a.inverse_norm = view.panel_norm + column;
   if (view.packed.rows != nullptr) {
     a.rows = element(view.packed.rows, column / (kernels_.pairs ? 2 : 1) * plan_.stride);
   }

@@ -31,6 +31,7 @@ class Solver {
     const float* source;
     int64_t count;
     Packed packed;
+    float* panel_norm;  // where packing panels writes norms: not where packing tiles does meanwhile
   };
 
   // solver.cpp
