@@ -36,6 +36,11 @@ internal static class Torch
     public static double[] Gradient(Tensor leaf) =>
         leaf.grad is { } gradient ? Values(gradient) : new double[leaf.numel()];
 
+    /// <summary>The same directions of rows, in numbers that round otherwise: columns in another order, rows of another length.</summary>
+    public static Tensor Varied(Tensor matrix, int[]? order, Draw? draw) => order == null || draw == null
+        ? matrix
+        : Reordered(matrix, order) * Of(draw.Uniforms(matrix.shape[0], 1, 2), matrix.dtype, matrix.shape[0], 1);
+
     /// <summary>Rows scaled to length 1; rows with norm below 1e-12 become zero and get no gradient.</summary>
     public static Tensor Unit(Tensor rows)
     {
