@@ -153,7 +153,7 @@ Task("Demo")
     .Description("Trains three models on a synthetic long-tail catalogue and compares them.")
     .IsDependentOn("DemoPrerequisites")
     .IsDependentOn("Build")
-    .Does(() => Run(cli.FullPath, "demo"));
+    .Does(() => Run(cli.FullPath, "demo", "--out", artifacts.Combine("demo").FullPath));
 
 Task("Bench")
     .Description("Runs the benches; --quick takes under three minutes, --growth plots time against size.")
@@ -180,7 +180,7 @@ Task("Clean")
     .Description("Removes everything that a build made, except installed toolkits.")
     .Does(() =>
 {
-    foreach (var name in new[] { "build", "managed", "native", "packages", "test-results", "twintail", "bench" })
+    foreach (var name in new[] { "build", "managed", "native", "packages", "test-results", "twintail", "bench", "demo" })
     {
         var folder = artifacts.Combine(name);
         if (DirectoryExists(folder)) DeleteDirectory(folder, new() { Recursive = true, Force = true });

@@ -28,6 +28,7 @@ internal static class CommandTree
     public static RootCommand Create()
     {
         var root = new RootCommand("Trains two-tower retrieval models that stay good in the long tail.") { Json, Quiet, Verbose };
+        root.HelpName = "twintail";
         root.Add(new TrainCommand().Create());
         root.Add(new EvaluateCommand().Create());
         root.Add(new RecommendCommand().Create());

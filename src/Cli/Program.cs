@@ -11,6 +11,12 @@ internal static class Program
         // Numbers of options and files are invariant; texts are UTF-8 whatever the locale says.
         Console.OutputEncoding = System.Text.Encoding.UTF8;
         RootCommand root = CommandTree.Create();
+        if (arguments.Length == 0)
+        {
+            root.Parse("--help").Invoke();
+            return Failures.Usage;
+        }
+
         ParseResult parsed = root.Parse(arguments);
         if (parsed.Errors.Count > 0)
         {

@@ -13,6 +13,12 @@ internal sealed class DemoReport(
     /// <summary>What is compared.</summary>
     public static readonly string[] Columns = ["all warm", "head", "mid", "tail", "cold", "cold in all"];
 
+    /// <summary>How the table is to be read; theory, not a result.</summary>
+    public const string Reading =
+        "Without correction the in-batch softmax learns log p(item | user) - log p(item): it ranks by affinity with popularity divided out, which "
+        + "favours the tail and gives the head away. With logQ it learns log p(item | user), the order in which items are clicked. So logQ is to be "
+        + "judged by all clicks, and self-supervision, which works on the vectors of rarely clicked items, by what it changes against logQ.";
+
     /// <summary>Recall of an outcome in each of <see cref="Columns"/>.</summary>
     public static Estimate[] Values(DemoOutcome outcome, int k)
     {
@@ -47,6 +53,7 @@ internal sealed class DemoReport(
             "head: the most clicked items that hold half of the training clicks; mid: the next 30 %; tail: the last 20 %. For these and for "
             + "\"all warm\" the items with training clicks are ranked. cold: items without a training click, ranked among themselves; cold in all: "
             + "the same clicks with every item in the ranking. In brackets: 95 % bootstrap intervals over users.");
+        html.Text(Reading);
         AddDifferences(html);
         AddCurves(html);
         string path = Path.GetFullPath(Path.Combine(folder, "report.html"));

@@ -66,6 +66,7 @@ internal sealed class DemoRun(Screen screen, Twintail.Device device, string fold
         screen.Show(Table(all));
         screen.Show("head, mid and tail: clicks on items with training clicks, these ranked. cold: clicks on items without any, these ranked.");
         screen.Show("cold in all: the same clicks with every item in the ranking.");
+        screen.Show(DemoReport.Reading);
         screen.Show($"plot:   {plot}");
         screen.Show($"report: {html}");
         screen.Show(FormattableString.Invariant($"the demo took {watch.Elapsed.TotalSeconds:F0} s"));

@@ -9,13 +9,13 @@ internal sealed class HtmlReport(string title)
     private const string Style = """
         :root { color-scheme: light; }
         body { font: 16px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1c2733; background: #f5f6f8; margin: 0; }
-        main { max-width: 960px; margin: 0 auto; padding: 32px 24px 64px; }
+        main { max-width: 1080px; margin: 0 auto; padding: 32px 24px 64px; }
         h1 { font-size: 28px; margin: 0 0 4px; }
         h2 { font-size: 19px; margin: 36px 0 10px; }
         p { margin: 8px 0; max-width: 75ch; }
         .lead { color: #5a6775; }
         figure { margin: 12px 0; background: #fff; border: 1px solid #e2e6ea; border-radius: 8px; padding: 10px; }
-        img { width: 100%; height: auto; display: block; }
+        img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
         .scroll { overflow-x: auto; }
         table { border-collapse: collapse; background: #fff; border: 1px solid #e2e6ea; border-radius: 8px; font-size: 14px; margin: 8px 0; }
         th, td { padding: 6px 12px; text-align: right; border-bottom: 1px solid #eef1f4; white-space: nowrap; }
@@ -23,7 +23,7 @@ internal sealed class HtmlReport(string title)
         th:first-child, td:first-child { text-align: left; }
         tr:last-child td { border-bottom: 0; }
         .wide td:nth-child(2) { text-align: left; white-space: normal; }
-        .low { color: #7b8794; font-size: 12px; }
+        .low { color: #7b8794; font-size: 12px; display: block; }
         b { color: #0b5c8e; }
         """;
 

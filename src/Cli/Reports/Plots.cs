@@ -44,6 +44,7 @@ internal static class Plots
             line.LegendText = curve.Name;
         }
 
+        plot.Axes.Bottom.TickGenerator = new NumericAutomatic { IntegerTicksOnly = true };
         Legend(plot, curves.Count > 1);
         return Png(plot, Width, Height);
     }
@@ -53,45 +54,32 @@ internal static class Plots
     {
         Plot plot = Frame(title, "", yLabel);
         double step = 0.84 / series.Count;
-        double top = 0;
+        double top = series.SelectMany(s => s.Values).Select(Top).Where(double.IsFinite).DefaultIfEmpty(1).Max();
         int colour = 0, grey = 0;
         for (int s = 0; s < series.Count; s++)
         {
             Color color = series[s].IsBaseline ? Baselines[grey++ % Baselines.Length] : Palette[colour++ % Palette.Length];
-            var bars = new List<Bar>();
-            for (int g = 0; g < groups.Count; g++)
+            double shift = (s - ((series.Count - 1) / 2.0)) * step;
+            int[] shown = Enumerable.Range(0, groups.Count).Where(g => double.IsFinite(series[s].Values[g].Value)).ToArray();
+            Estimate[] values = Array.ConvertAll(shown, g => series[s].Values[g]);
+            double[] places = Array.ConvertAll(shown, g => g + shift);
+            var bars = plot.Add.Bars(values.Select((value, i) => new Bar
             {
-                Estimate value = series[s].Values[g];
-                if (double.IsNaN(value.Value))
-                {
-                    continue;
-                }
-
-                double half = double.IsNaN(value.High) ? 0 : (value.High - value.Low) / 2;
-                bars.Add(new Bar
-                {
-                    Position = g + ((s - ((series.Count - 1) / 2.0)) * step),
-                    Value = value.Value,
-                    Error = half,
-                    Size = step * 0.92,
-                    FillColor = color,
-                    LineColor = color,
-                    Label = Short(value.Value),
-                    ErrorSize = step * 0.2,
-                });
-                top = Math.Max(top, value.Value + half);
-            }
-
-            var drawn = plot.Add.Bars(bars);
-            drawn.LegendText = series[s].Name;
-            drawn.ValueLabelStyle.FontSize = 11;
-            drawn.ValueLabelStyle.FontName = Font ?? drawn.ValueLabelStyle.FontName;
+                Position = places[i],
+                Value = value.Value,
+                Size = step * 0.92,
+                FillColor = color,
+                LineColor = color,
+            }).ToArray());
+            bars.LegendText = series[s].Name;
+            AddIntervals(plot, places, values);
+            AddValues(plot, places, values, 0.008 * top);
         }
 
         plot.Axes.Bottom.TickGenerator = new NumericManual(Enumerable.Range(0, groups.Count).Select(g => (double)g).ToArray(), groups.ToArray());
         plot.Axes.Bottom.MajorTickStyle.Length = 0;
         plot.Axes.Bottom.TickLabelStyle.FontSize = 14;
-        plot.Axes.SetLimits(-0.5, groups.Count - 0.5, 0, top > 0 ? top * 1.12 : 1);
+        plot.Axes.SetLimits(-0.5, groups.Count - 0.5, 0, top > 0 ? top * 1.08 : 1);
         plot.Grid.XAxisStyle.IsVisible = false;
         Legend(plot, series.Count > 1);
         int width = 160 + (groups.Count * series.Count * BarWidth);
@@ -116,6 +104,7 @@ internal static class Plots
                 var text = plot.Add.Text(Short(values[row, column]), column, count - 1 - row);
                 text.Alignment = Alignment.MiddleCenter;
                 text.LabelFontSize = 12;
+                text.LabelFontName = Font ?? text.LabelFontName;
                 text.LabelFontColor = values[row, column] > 0.6 * largest ? Colors.White : Colors.Black;
             }
         }
@@ -133,6 +122,36 @@ internal static class Plots
         plot.Axes.Left.FrameLineStyle.Width = 0;
         plot.Axes.Bottom.FrameLineStyle.Width = 0;
         return Png(plot, 200 + (9 * longest) + (count * Cell), 120 + (7 * longest) + (count * Cell));
+    }
+
+    private static double Top(Estimate value) => double.IsNaN(value.High) ? value.Value : value.High;
+
+    private static void AddIntervals(Plot plot, double[] places, Estimate[] values)
+    {
+        int[] with = Enumerable.Range(0, values.Length).Where(i => double.IsFinite(values[i].Low)).ToArray();
+        if (with.Length == 0)
+        {
+            return;
+        }
+
+        var intervals = plot.Add.ErrorBar(
+            Array.ConvertAll(with, i => places[i]), Array.ConvertAll(with, i => values[i].Value), Array.ConvertAll(with, _ => 0.0));
+        intervals.XErrorPositive = intervals.XErrorNegative = null;
+        intervals.YErrorPositive = Array.ConvertAll(with, i => values[i].High - values[i].Value);
+        intervals.YErrorNegative = Array.ConvertAll(with, i => values[i].Value - values[i].Low);
+        intervals.Color = Colors.Black.WithAlpha(0.6);
+        intervals.LineWidth = 1.2f;
+    }
+
+    private static void AddValues(Plot plot, double[] places, Estimate[] values, double gap)
+    {
+        for (int i = 0; i < values.Length; i++)
+        {
+            var text = plot.Add.Text(Short(values[i].Value), places[i], Top(values[i]) + gap);
+            text.Alignment = Alignment.LowerCenter;
+            text.LabelFontSize = 11;
+            text.LabelFontName = Font ?? text.LabelFontName;
+        }
     }
 
     private static Plot Frame(string title, string xLabel, string yLabel)
