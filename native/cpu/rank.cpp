@@ -60,9 +60,10 @@ void rank(Context& context, const tt_retrieval_args* args, const int64_t* target
   check_list_items(context, "targets", targets, total, args->m);
   if (total == 0) return;
   const Exclusions exclusions = Exclusions::make(context, scope, *args);
-  const float* query_norms = inverse_norms(context, scope, args->similarity, args->queries, n, d);
+  const float* query_norms =
+      inverse_norms(context, scope, kernels, args->similarity, args->queries, n, d);
   const float* item_norms =
-      inverse_norms(context, scope, args->similarity, args->items, args->m, d);
+      inverse_norms(context, scope, kernels, args->similarity, args->items, args->m, d);
   const RetrievalTasks tasks = RetrievalTasks::make(*args, context.pool.threads(), n);
   const Sizes sizes = measure(*args, tasks, exclusions, target_offsets);
   auto* workers = scope.get<Worker>(static_cast<size_t>(context.pool.threads()));

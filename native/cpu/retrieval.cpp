@@ -1,12 +1,10 @@
 #include "retrieval.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace tt::cpu {
 namespace {
 
-constexpr double kZeroNorm = 1e-12;
 constexpr int64_t kRowsPerBlock = 1024;
 constexpr int64_t kTasksPerThread = 4;
 constexpr int64_t kLeastSliceItems = 4096;
@@ -14,21 +12,14 @@ constexpr int64_t kMostQueryBlock = 768;  // packed, they stay in the second-lev
 
 }  // namespace
 
-const float* inverse_norms(Context& context, ArenaScope& scope, int32_t similarity,
-                           const float* rows, int64_t count, int32_t d) {
+const float* inverse_norms(Context& context, ArenaScope& scope, const RetrievalKernels& kernels,
+                           int32_t similarity, const float* rows, int64_t count, int32_t d) {
   if (similarity != TT_COSINE) return nullptr;
   auto* inverse = scope.get<float>(static_cast<size_t>(count));
   context.pool.run((count + kRowsPerBlock - 1) / kRowsPerBlock, [&](int64_t block, int) {
-    const int64_t end = std::min(count, (block + 1) * kRowsPerBlock);
-    for (int64_t i = block * kRowsPerBlock; i < end; ++i) {
-      double squares = 0;
-      for (int32_t c = 0; c < d; ++c) {
-        const double x = static_cast<double>(rows[i * d + c]);
-        squares += x * x;
-      }
-      const double norm = std::sqrt(squares);
-      inverse[i] = norm < kZeroNorm ? 0.0f : static_cast<float>(1.0 / norm);
-    }
+    const int64_t begin = block * kRowsPerBlock;
+    kernels.inverse_norms(rows + begin * d, std::min(kRowsPerBlock, count - begin), d,
+                          inverse + begin);
   });
   return inverse;
 }

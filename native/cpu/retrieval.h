@@ -10,8 +10,8 @@
 namespace tt::cpu {
 
 /// 1 / |row|, 0 for rows with |row| < 1e-12; NULL where the similarity needs no norms.
-const float* inverse_norms(Context& context, ArenaScope& scope, int32_t similarity,
-                           const float* rows, int64_t count, int32_t d);
+const float* inverse_norms(Context& context, ArenaScope& scope, const RetrievalKernels& kernels,
+                           int32_t similarity, const float* rows, int64_t count, int32_t d);
 
 /// Offsets [n + 1] of lists: they must start at 0 and not fall.
 void check_list_offsets(const char* name, const int64_t* offsets, int64_t n);

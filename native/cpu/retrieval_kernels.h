@@ -45,8 +45,6 @@ struct BestItems {
   RankKey* keys;
   int32_t count;
   int32_t capacity;
-  float threshold;          // score of the last one of the best k, once there are k
-  uint8_t full;             // there are k, and threshold is valid
   const int32_t* excluded;  // ascending
   int64_t excluded_count;
 };
@@ -65,8 +63,10 @@ struct ScanJob {
 struct TopKJob {
   ScanJob scan;
   BestItems* best;  // [query_count]
-  /// Called when `count` reaches `capacity`: keeps the best k and sets the threshold.
-  void (*compact)(BestItems& best, int32_t k);
+  /// [query_count]: the score of the last of the best k, NaN while there are fewer.
+  float* thresholds;
+  /// Called when `count` reaches `capacity`: keeps the best k and returns the threshold.
+  float (*compact)(BestItems& best, int32_t k);
   int32_t k;
 };
 
@@ -85,6 +85,8 @@ struct RankJob {
 
 struct RetrievalKernels {
   int32_t tile_queries;
+  /// inverse [count] = 1 / |row|, 0 where |row| < 1e-12.
+  void (*inverse_norms)(const float* rows, int64_t count, int32_t d, float* inverse);
   /// packed [ceil(count / tile_queries)][d][tile_queries], absent queries are 0.
   void (*pack_queries)(const float* queries, const float* inverse_norms, int32_t count, int32_t d,
                        float* packed);

@@ -19,8 +19,11 @@ constexpr int kTileVectors = 1;
 constexpr int kPanelVectors = kPanelItems / 16;
 static_assert(kTileQueries <= kMostTileQueries);
 
-// Comparisons as 16 bits, one for each lane.
+// Comparisons as 16 bits, one for each lane. not_at_most: greater, or either is NaN.
 #if defined(__AVX512F__)
+uint32_t not_at_most(Vec16 a, Vec16 b) {
+  return _mm512_cmp_ps_mask(a.v, b.v, _CMP_NLE_UQ);
+}
 uint32_t greater(Vec16 a, Vec16 b) {
   return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ);
 }
@@ -34,6 +37,9 @@ uint32_t unordered(Vec16 a, Vec16 b) {
 uint32_t lanes(__m256 lo, __m256 hi) {
   return static_cast<uint32_t>(_mm256_movemask_ps(lo)) |
          static_cast<uint32_t>(_mm256_movemask_ps(hi)) << 8;
+}
+uint32_t not_at_most(Vec16 a, Vec16 b) {
+  return lanes(_mm256_cmp_ps(a.lo, b.lo, _CMP_NLE_UQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_NLE_UQ));
 }
 uint32_t greater(Vec16 a, Vec16 b) {
   return lanes(_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ));
@@ -52,6 +58,9 @@ uint32_t lanes(Vec16 a, Vec16 b, Compare compare) {
     mask |= (compare(a.q[i / 4][i % 4], b.q[i / 4][i % 4]) ? 1u : 0u) << i;
   }
   return mask;
+}
+uint32_t not_at_most(Vec16 a, Vec16 b) {
+  return lanes(a, b, [](float x, float y) { return !(x <= y); });
 }
 uint32_t greater(Vec16 a, Vec16 b) {
   return lanes(a, b, [](float x, float y) { return x > y; });
@@ -160,27 +169,49 @@ bool is_excluded(const BestItems& best, int32_t id) {
   return low < best.excluded_count && best.excluded[low] == id;
 }
 
+void inverse_norms(const float* rows, int64_t count, int32_t d, float* inverse) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float* row = rows + i * d;
+    Vec16 squares = Vec16::zero();
+    int32_t c = 0;
+    for (; c + 16 <= d; c += 16) {
+      const Vec16 x = Vec16::load(row + c);
+      squares = fma(x, x, squares);
+    }
+    if (c < d) {
+      const Vec16 x = Vec16::load(row + c, d - c);
+      squares = fma(x, x, squares);
+    }
+    double total = static_cast<double>(sum(squares));
+    if (!(total > 1e-20 && total < 1e30)) {  // squares near the ends of float32's range
+      total = 0;
+      for (int32_t j = 0; j < d; ++j) {
+        total += static_cast<double>(row[j]) * static_cast<double>(row[j]);
+      }
+    }
+    const double norm = __builtin_sqrt(total);
+    inverse[i] = norm < 1e-12 ? 0.0f : static_cast<float>(1.0 / norm);
+  }
+}
+
 void top_k(const TopKJob& job) {
   scan(job.scan, [&job](int32_t q, int64_t base, int count, const float* scores) {
-    BestItems& best = job.best[q];
-    uint32_t candidates = lanes_below(count);
-    if (best.full) {
-      // Items come in ascending order of their ids, so one that only equals the threshold loses. NaN
-      // passes here and is judged by its key.
-      const Vec16 threshold = Vec16::all(best.threshold);
-      uint32_t above = 0;
-      for (int v = 0; v < kPanelVectors; ++v) {
-        const Vec16 s = Vec16::load(scores + 16 * v);
-        above |= (greater(s, threshold) | unordered(s, threshold)) << (16 * v);
-      }
-      candidates &= above;
+    // Items come in ascending order of their ids, so one that only equals the threshold loses. NaN
+    // passes here and is judged by its key; a threshold of NaN lets everything pass.
+    const Vec16 threshold = Vec16::all(job.thresholds[q]);
+    uint32_t candidates = 0;
+    for (int v = 0; v < kPanelVectors; ++v) {
+      candidates |= not_at_most(Vec16::load(scores + 16 * v), threshold) << (16 * v);
     }
+    if (candidates == 0) return;
+    candidates &= lanes_below(count);
+    BestItems& best = job.best[q];
     for (; candidates != 0; candidates &= candidates - 1) {
       const int i = __builtin_ctz(candidates);
       const auto id = static_cast<int32_t>(base + i);
       if (is_excluded(best, id)) continue;
       best.keys[best.count] = rank_key(scores[i], id);
-      if (++best.count == best.capacity) job.compact(best, job.k);
+      if (++best.count == best.capacity) job.thresholds[q] = job.compact(best, job.k);
     }
   });
 }

@@ -2,8 +2,9 @@
 
 namespace tt::cpu {
 
-const RetrievalKernels kRetrievalAvx2 = {TT_ISA_NAMESPACE::kTileQueries,
-                                         &TT_ISA_NAMESPACE::pack_queries, &TT_ISA_NAMESPACE::top_k,
-                                         &TT_ISA_NAMESPACE::rank, &TT_ISA_NAMESPACE::score};
+const RetrievalKernels kRetrievalAvx2 = {
+    TT_ISA_NAMESPACE::kTileQueries,  &TT_ISA_NAMESPACE::inverse_norms,
+    &TT_ISA_NAMESPACE::pack_queries, &TT_ISA_NAMESPACE::top_k,
+    &TT_ISA_NAMESPACE::rank,         &TT_ISA_NAMESPACE::score};
 
 }  // namespace tt::cpu

@@ -16,18 +16,18 @@ int64_t capacity_for(int32_t k) {
   return std::max<int64_t>(2 * int64_t{k}, int64_t{k} + 128);
 }
 
-void compact(BestItems& best, int32_t k) {
+float compact(BestItems& best, int32_t k) {
   RankKey* keys = best.keys;
   std::nth_element(keys, keys + k - 1, keys + best.count, std::greater<RankKey>());
   best.count = k;
-  best.threshold = key_score(keys[k - 1]);
-  best.full = 1;
+  return key_score(keys[k - 1]);
 }
 
 struct Worker {
   RetrievalScratch scratch;
-  RankKey* keys;  // [query_block, capacity]
-  BestItems* best;
+  RankKey* keys;      // [query_block, capacity]
+  BestItems* best;    // [query_block]
+  float* thresholds;  // [query_block]
 };
 
 /// The results of each slice, merged for each query.
@@ -66,9 +66,10 @@ void top_k(Context& context, const tt_retrieval_args* args, int32_t k, int32_t* 
   const int64_t capacity = capacity_for(k);
   ArenaScope scope(context.arena);
   const Exclusions exclusions = Exclusions::make(context, scope, *args);
-  const float* query_norms = inverse_norms(context, scope, args->similarity, args->queries, n, d);
+  const float* query_norms =
+      inverse_norms(context, scope, kernels, args->similarity, args->queries, n, d);
   const float* item_norms =
-      inverse_norms(context, scope, args->similarity, args->items, args->m, d);
+      inverse_norms(context, scope, kernels, args->similarity, args->items, args->m, d);
   const int64_t most_queries = std::max<int64_t>(
       kMostTileQueries, kMostStateBytes / static_cast<int64_t>(sizeof(RankKey)) / capacity);
   const RetrievalTasks tasks = RetrievalTasks::make(*args, context.pool.threads(), most_queries);
@@ -77,7 +78,7 @@ void top_k(Context& context, const tt_retrieval_args* args, int32_t k, int32_t* 
     const auto block = static_cast<size_t>(tasks.query_block);
     workers[w] = Worker{RetrievalScratch::make(scope, kernels, tasks.query_block, d),
                         scope.get<RankKey>(block * static_cast<size_t>(capacity)),
-                        scope.get<BestItems>(block)};
+                        scope.get<BestItems>(block), scope.get<float>(block)};
   }
   // [slices, n, k]; a key of 0 is smaller than that of any item: nothing.
   auto* found = scope.get<RankKey>(static_cast<size_t>(tasks.slices * n * k));
@@ -91,19 +92,15 @@ void top_k(Context& context, const tt_retrieval_args* args, int32_t k, int32_t* 
                          query_norms != nullptr ? query_norms + first : nullptr, count, d,
                          worker.scratch.queries);
     for (int32_t q = 0; q < count; ++q) {
-      worker.best[q] = BestItems{worker.keys + q * capacity,
-                                 0,
-                                 static_cast<int32_t>(capacity),
-                                 0.0f,
-                                 0,
-                                 exclusions.begin(first + q),
-                                 exclusions.count(first + q)};
+      worker.best[q] = BestItems{worker.keys + q * capacity, 0, static_cast<int32_t>(capacity),
+                                 exclusions.begin(first + q), exclusions.count(first + q)};
+      worker.thresholds[q] = std::numeric_limits<float>::quiet_NaN();
     }
     const int64_t item_begin = std::min(args->m, slice * tasks.slice_items);
     const int64_t item_end = std::min(args->m, item_begin + tasks.slice_items);
     kernels.top_k(TopKJob{ScanJob{worker.scratch.queries, count, d, args->items, item_norms,
                                   item_begin, item_end, worker.scratch.panel},
-                          worker.best, &compact, k});
+                          worker.best, worker.thresholds, &compact, k});
     for (int32_t q = 0; q < count; ++q) {
       BestItems& best = worker.best[q];
       if (best.count > k) compact(best, k);
