@@ -117,6 +117,17 @@ internal sealed class CliProcess : IDisposable
         kill.WaitForExit();
     }
 
+    /// <summary>Sends a signal again and again until the program ends; <see cref="Wait"/> tells how it did.</summary>
+    public void SignalUntilExit(string name)
+    {
+        var clock = Stopwatch.StartNew();
+        while (!HasExited && clock.Elapsed.TotalSeconds < MostSeconds)
+        {
+            Signal(name);
+            Thread.Sleep(50);
+        }
+    }
+
     /// <summary>Waits until something holds or the program ends.</summary>
     /// <returns>Whether it holds while the program still runs.</returns>
     public bool WaitFor(Func<bool> condition)
