@@ -4,9 +4,13 @@
 
 #include <algorithm>
 
+uint3 threadIdx, blockIdx;
+dim3 blockDim, gridDim;
+
 namespace simt {
 
 Machine machine;
+std::uint64_t shared_epoch = 0;
 
 namespace {
 

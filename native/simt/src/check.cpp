@@ -258,6 +258,15 @@ void check::access(const void* address, std::size_t n, Access kind, const void* 
   }
 }
 
+void check::aligned_access(const void* p, std::size_t n, Access kind, const void* code) {
+  access(p, n, kind, code);
+  if (reinterpret_cast<std::uintptr_t>(p) % n == 0 || !in_kernel(__builtin_frame_address(0)) ||
+      machine.current->fiber.owns(p))
+    return;
+  fail("misaligned: %s %zu bytes at %s\n  in %s", verb(kind), n, describe_address(p).c_str(),
+       describe_code(code).c_str());
+}
+
 void check::handshake(const void* p) {
   if (!in_kernel(__builtin_frame_address(0))) return;
   std::vector<std::uint32_t>& blocks = checker.released[p];

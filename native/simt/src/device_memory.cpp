@@ -83,6 +83,7 @@ bool map_allocation(Allocation& a) {
   std::memset(a.data - kPatternBytes, kPattern, kPatternBytes);
   std::memset(a.end(), kPattern, static_cast<std::size_t>(a.map + a.map_bytes - kGuard - a.end()));
   shadow::add(a.data, a.size, false);
+  if (a.space == Space::kPinned) shadow::host_wrote(a.data, a.size);  // the host's writes go unseen
   return true;
 }
 

@@ -115,6 +115,7 @@ std::string describe_code(const void* pc) {
   if (dladdr(pc, &where) == 0 || where.dli_fname == nullptr) return format("code at %p", pc);
   const auto offset = static_cast<const char*>(pc) - static_cast<const char*>(where.dli_fbase);
   std::string text;
+  if (!machine.options.locate_code) return format("%s+0x%tx", where.dli_fname, offset);
   const std::string command = format("addr2line -sCfpie '%s' 0x%tx 2> /dev/null", where.dli_fname,
                                      static_cast<std::ptrdiff_t>(offset));
   if (FILE* lines = popen(command.c_str(), "r")) {

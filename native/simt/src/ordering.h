@@ -24,8 +24,6 @@ class Ordering {
   void leave(unsigned barrier, const std::vector<unsigned>& threads);
 
  private:
-  static constexpr unsigned kBarriers = 16;
-
   unsigned width() const { return wide_ ? threads_ : 32; }
   unsigned base(unsigned thread) const { return wide_ ? 0 : thread & ~31u; }
   std::uint32_t learnt(unsigned by, unsigned thread) const {
@@ -39,7 +37,7 @@ class Ordering {
   bool wide_ = false;
   std::uint32_t epoch_ = 0;
   std::vector<std::uint32_t> clock_, floor_, epoch_of_, learnt_;
-  std::vector<std::uint32_t> collected_[kBarriers];  // of those that have arrived
+  std::vector<std::uint32_t> collected_[16];  // of those that have arrived
 };
 
 }  // namespace simt

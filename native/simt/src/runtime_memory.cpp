@@ -78,10 +78,11 @@ cudaError_t copy_async(const Rectangle& r, cudaMemcpyKind kind, cudaStream_t str
   if (!simt::is_captured(stream)) {
     if (simt::memory_kind(r.to, 1) == MemoryKind::kPageable) {
       if (const cudaError_t status = simt::finish(stream)) return status;
-      return simt::submit(nullptr, [r] { return copy_now(r); });
+      return copy_now(r);
     }
     if (simt::memory_kind(r.from, 1) == MemoryKind::kPageable) {
-      const auto staged = std::make_shared<std::vector<unsigned char>>(r.from, r.from + from_bytes);
+      const std::shared_ptr<std::vector<unsigned char>> staged(
+          new std::vector<unsigned char>(r.from, r.from + from_bytes));
       return simt::submit(stream, [r, staged] {
         Rectangle copy = r;
         copy.from = staged->data();

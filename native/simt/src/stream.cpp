@@ -31,7 +31,7 @@ struct EventState {
 };
 struct CUevent_st {
   unsigned flags = 0;
-  std::shared_ptr<EventState> state = std::make_shared<EventState>();
+  std::shared_ptr<EventState> state{new EventState};
 };
 
 namespace simt {

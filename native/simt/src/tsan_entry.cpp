@@ -8,6 +8,7 @@
 
 using simt::check::access;
 using simt::check::Access;
+using simt::check::aligned_access;
 using simt::check::handshake;
 
 namespace {
@@ -21,18 +22,18 @@ inline const void* call_of(const void* return_address) {
 
 #define SIMT_CODE call_of(__builtin_return_address(0))
 
-#define SIMT_PLAIN(bytes)                        \
-  void __tsan_read##bytes(void* p) {             \
-    access(p, bytes, Access::kRead, SIMT_CODE);  \
-  }                                              \
-  void __tsan_write##bytes(void* p) {            \
-    access(p, bytes, Access::kWrite, SIMT_CODE); \
-  }                                              \
-  void __tsan_volatile_read##bytes(void* p) {    \
-    access(p, bytes, Access::kRead, SIMT_CODE);  \
-  }                                              \
-  void __tsan_volatile_write##bytes(void* p) {   \
-    access(p, bytes, Access::kWrite, SIMT_CODE); \
+#define SIMT_PLAIN(bytes)                                \
+  void __tsan_read##bytes(void* p) {                     \
+    aligned_access(p, bytes, Access::kRead, SIMT_CODE);  \
+  }                                                      \
+  void __tsan_write##bytes(void* p) {                    \
+    aligned_access(p, bytes, Access::kWrite, SIMT_CODE); \
+  }                                                      \
+  void __tsan_volatile_read##bytes(void* p) {            \
+    aligned_access(p, bytes, Access::kRead, SIMT_CODE);  \
+  }                                                      \
+  void __tsan_volatile_write##bytes(void* p) {           \
+    aligned_access(p, bytes, Access::kWrite, SIMT_CODE); \
   }
 #define SIMT_UNALIGNED(bytes)                    \
   void __tsan_unaligned_read##bytes(void* p) {   \

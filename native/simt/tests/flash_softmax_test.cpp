@@ -113,6 +113,7 @@ TEST_P(FlashSoftmaxBug, IsCaught) {
   for (std::uint64_t seed = 0; seed < 4; seed++) {
     const simt_test::Outcome outcome = simt_test::run_in_child([&] {
       simt::options().seed = seed;
+      simt::options().locate_code = false;
       const Errors errors = run_and_compare(100, 256, 64, GetParam());
       return errors.status == cudaSuccess && errors.log_sum < kLogSumError &&
              errors.mean < kMeanError;

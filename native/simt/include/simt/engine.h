@@ -10,9 +10,9 @@
 
 #include "simt/vector_types.h"
 
-inline uint3 threadIdx, blockIdx;  // set at every switch of fibers
-inline dim3 blockDim, gridDim;
-inline constexpr int warpSize = 32;
+extern uint3 threadIdx, blockIdx;  // set at every switch of fibers
+extern dim3 blockDim, gridDim;
+constexpr int warpSize = 32;
 
 namespace simt {
 
@@ -37,6 +37,8 @@ struct Options {
   std::size_t memory_bytes = std::size_t{8}
                              << 30;  // what cudaMalloc can hand out in all; SIMT_MEMORY_MB
   bool print_failures = true;
+  bool locate_code =
+      true;  // name lines in reports of bad accesses (addr2line, a fraction of a second)
   // A host that touches device memory crashes, as it would with a GPU. SIMT_HOST_GUARD=0 turns it off.
   bool host_guard = true;
   // With the checker: reading bytes that nobody wrote stops the kernel. SIMT_UNINITIALISED=1 allows it.
@@ -101,7 +103,7 @@ void thread_fence();
 
 // One static variable in shared memory (TT_SHARED). Its address is the same for all threads and blocks;
 // its contents are poisoned when a block first touches it. A guard page lies behind it.
-inline std::uint64_t shared_epoch = 0;  // counts blocks
+extern std::uint64_t shared_epoch;  // counts blocks
 struct SharedVariable {
   const char* name;
   std::size_t size;

@@ -1,0 +1,56 @@
+#!/bin/bash
+# Prints registers, stack, shared memory and local memory of every kernel in a library or object.
+#
+#   report-resources.sh LIBRARY [HOT]
+#
+# HOT: an extended regular expression. A kernel whose name matches it and that keeps anything in local
+# memory or on the stack (spilled registers, arrays indexed at run time) makes the exit code 1. Without HOT
+# nothing fails. cuobjdump and cu++filt come from the toolkit of `nvcc` ($CUDACXX, the private prefix, PATH).
+set -euo pipefail
+
+(($# >= 1 && $# <= 2)) || { echo "usage: report-resources.sh LIBRARY [HOT]" >&2; exit 2; }
+library=$1
+hot=${2:-}
+[[ -r $library ]] || { echo "report-resources: error: cannot read $library" >&2; exit 2; }
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+find_tool() {
+    local nvcc=${CUDACXX:-} candidate
+    for candidate in "${nvcc:+$(dirname "$nvcc")/$1}" "$here/../../artifacts/toolkit/cuda-12.4/bin/$1" \
+        "$(command -v "$1" || true)" "/usr/local/cuda/bin/$1"; do
+        if [[ -n $candidate && -x $candidate ]]; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "report-resources: error: no $1 (install-toolkit.sh brings it)" >&2
+    exit 2
+}
+cuobjdump=$(find_tool cuobjdump)
+filter=$(find_tool cu++filt)
+
+# cuobjdump prints "arch = sm_80" before the functions of a cubin, and for each
+#   Function NAME:
+#    REG:40 STACK:0 SHARED:512 LOCAL:0 CONSTANT[0]:384 ...
+"$cuobjdump" --dump-resource-usage "$library" 2> /dev/null | "$filter" | awk -v hot="$hot" '
+    /^arch = /    { arch = $3 }
+    / Function /  { name = $0; sub(/^.* Function /, "", name); sub(/:[ ]*$/, "", name) }
+    /REG:/ {
+        reg = stack = shared = local = 0
+        for (i = 1; i <= NF; i++) {
+            split($i, field, ":")
+            if (field[1] == "REG") reg = field[2]
+            if (field[1] == "STACK") stack = field[2]
+            if (field[1] == "SHARED") shared = field[2]
+            if (field[1] == "LOCAL") local = field[2]
+        }
+        if (!header++) printf "%-8s %5s %7s %8s %7s  %s\n", "arch", "regs", "stack", "shared", "local", "kernel"
+        bad = hot != "" && name ~ hot && (stack > 0 || local > 0)
+        printf "%-8s %5d %7d %8d %7d  %s%s\n", arch, reg, stack, shared, local, name, bad ? "  <-- spills" : ""
+        kernels++
+        spills += bad
+    }
+    END {
+        if (!kernels) { print "report-resources: error: no kernels found" > "/dev/stderr"; exit 2 }
+        if (spills) { print "report-resources: " spills " hot kernels spill" > "/dev/stderr"; exit 1 }
+    }'
