@@ -1,4 +1,5 @@
-// The workspace of a context: temporary memory that every op takes from and gives back.
+// The workspace of a context: temporary memory that every op takes from and
+// gives back.
 #ifndef TWINTAIL_CPU_ARENA_H
 #define TWINTAIL_CPU_ARENA_H
 
@@ -9,9 +10,10 @@
 
 namespace tt::cpu {
 
-/// Grows to the high-water mark of the ops run so far and is then reused, so that a training step
-/// allocates nothing. Large memory comes from the system in 2 MiB pages where it offers them. Taken
-/// through ArenaScope only, by the thread that runs the op (workers get their share from it).
+/// Grows to the high-water mark of the ops run so far and is then reused, so
+/// that a training step allocates nothing. Large memory comes from the system
+/// in 2 MiB pages where it offers them. Taken through ArenaScope only, by the
+/// thread that runs the op (workers get their share from it).
 class Arena {
  public:
   /// count_bytes is told of every change of reserved(); may be NULL.
@@ -25,6 +27,8 @@ class Arena {
 
   /// Gives everything back to the system. Only while no scope is open.
   void trim();
+  /// Where bytes are counted; may be NULL.
+  void (*counter() const)(int64_t) { return count_bytes_; }
 
  private:
   friend class ArenaScope;
@@ -54,7 +58,8 @@ class ArenaScope {
   ArenaScope(const ArenaScope&) = delete;
   ArenaScope& operator=(const ArenaScope&) = delete;
 
-  /// count elements, 64-byte aligned, not zeroed, never NULL. Throws TT_OUT_OF_MEMORY.
+  /// count elements, 64-byte aligned, not zeroed, never NULL. Throws
+  /// TT_OUT_OF_MEMORY.
   template <class T>
   T* get(size_t count) {
     static_assert(std::is_trivially_copyable_v<T>,

@@ -1,5 +1,6 @@
-// tt_embedding_gather_backward and tt_embedding_gather_update: the walk of the forward is repeated, its
-// lookups are sorted by embedding id, and each id's gradients are summed once.
+// tt_embedding_gather_backward and tt_embedding_gather_update: the walk of the
+// forward is repeated, its lookups are sorted by embedding id, and each id's
+// gradients are summed once.
 #include <algorithm>
 #include <cstring>
 
@@ -12,8 +13,8 @@ namespace {
 
 constexpr int64_t kMostBlocks = 64;
 
-/// Rows of a block: few blocks, so that counting their partitions costs little, but whole chunks. It
-/// depends on the sizes of the views alone.
+/// Rows of a block: few blocks, so that counting their partitions costs little,
+/// but whole chunks. It depends on the sizes of the views alone.
 int64_t rows_per_block(const tt_gather_view* views, int32_t view_count) {
   int64_t rows = 0;
   for (int32_t v = 0; v < view_count; ++v) rows += views[v].n;
@@ -21,7 +22,8 @@ int64_t rows_per_block(const tt_gather_view* views, int32_t view_count) {
   return std::max<int64_t>(1, (chunks + kMostBlocks - 1) / kMostBlocks) * kChunkRows;
 }
 
-/// The embedding tables of a call: which features read them, and where their gradients lie.
+/// The embedding tables of a call: which features read them, and where their
+/// gradients lie.
 class GradientLayout {
  public:
   GradientLayout(ArenaScope& scope, const Table& table, const tt_embedding* embeddings,
@@ -100,22 +102,19 @@ class GradientLayout {
 /// Room for the lookups of a block: every bag's values, or the one default.
 void count_lookups(const Table& table, const GroupedViews::Block& block, LookupSort& sort,
                    int64_t index) {
+  const TableFacts& facts = facts_of(table);
   const int64_t* lists = table.list_offsets;
   for (int32_t f = 0; f < table.feature_count; ++f) {
     const tt_feature& feature = table.features[f];
     int64_t total = 0;
     for (int64_t i = block.begin; i < block.end; ++i) {
       const int32_t row = block.group->rows[i];
-      int64_t count = 1;
+      int64_t count = 0;
       if (feature.through_list == 0) {
-        if (feature.offsets != nullptr) count = feature.offsets[row + 1] - feature.offsets[row];
-      } else if (feature.offsets == nullptr) {
-        count = lists[row + 1] - lists[row];
+        count = facts.direct.values(f, row).count;
       } else {
-        count = 0;
         for (int64_t k = lists[row]; k < lists[row + 1]; ++k) {
-          const int64_t* offset = feature.offsets + table.list_rows[k];
-          count += offset[1] - offset[0];
+          count += facts.listed.values(f, table.list_rows[k]).count;
         }
       }
       total += std::max<int64_t>(count, 1);
@@ -178,7 +177,8 @@ void sort_lookups(Context& context, ArenaScope& scope, const Table& table,
   sort.sort();
 }
 
-/// Sets up each table's target through make_target(table, distinct ids) and merges.
+/// Sets up each table's target through make_target(table, distinct ids) and
+/// merges.
 template <class MakeTarget>
 void backward(Context& context, const Table& table, const tt_embedding* embeddings,
               int32_t embedding_count, const tt_gather_view* views, int32_t view_count,

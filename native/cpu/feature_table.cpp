@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <string>
 
 namespace tt::cpu {
@@ -13,7 +14,8 @@ int64_t blocks_of(int64_t count) {
   return (count + kBlock - 1) / kBlock;
 }
 
-/// offsets [rows + 1] must start at 0, never fall, and end at count. Returns the longest row.
+/// offsets [rows + 1] must start at 0, never fall, and end at count. Returns
+/// the longest row.
 int64_t check_offsets(Context& context, const std::string& name, const int64_t* offsets,
                       int64_t rows, int64_t count) {
   if (offsets[0] != 0) bad_argument(name + "[0]", "0", offsets[0]);
@@ -59,16 +61,15 @@ void check_ids(Context& context, const std::string& name, const int32_t* ids, in
 }  // namespace
 
 void table_create(Context& context, const Table* table, void** table_impl) {
-  TableFacts facts;
+  int64_t longest_list = 0;
   if (table->list_offsets != nullptr) {
-    facts.longest_list =
+    longest_list =
         check_offsets(context, "list_offsets", table->list_offsets, table->rows, table->list_count);
     check_ids(context, "list_rows", table->list_rows, table->list_count, table->catalogue_rows);
   }
   for (int32_t f = 0; f < table->feature_count; ++f) {
     const tt_feature& feature = table->features[f];
     const std::string name = format("features[%d].", f);
-    if (feature.through_list == 1) facts.through_list |= uint64_t{1} << f;
     if (feature.offsets != nullptr) {
       check_offsets(context, name + "offsets", feature.offsets,
                     feature.through_list == 1 ? table->catalogue_rows : table->rows,
@@ -76,7 +77,12 @@ void table_create(Context& context, const Table* table, void** table_impl) {
     }
     check_ids(context, name + "values", feature.values, feature.value_count, feature.vocabulary);
   }
-  *table_impl = new TableFacts(facts);
+  auto facts = std::make_unique<TableFacts>(context, *table);
+  facts->longest_list = longest_list;
+  for (int32_t f = 0; f < table->feature_count; ++f) {
+    if (table->features[f].through_list == 1) facts->through_list |= uint64_t{1} << f;
+  }
+  *table_impl = facts.release();
 }
 
 void table_destroy(void* table_impl) {

@@ -1,8 +1,10 @@
-// Going over the rows of a gather: which embedding ids each view reads for each row and feature.
+// Going over the rows of a gather: which embedding ids each view reads for each
+// row and feature.
 //
-// Forward, backward and previews share this walk and differ in the sink that takes its ids. All
-// augmentation is decided here, from counters (augmentation.h), in blocks of rows so that the decisions
-// of a row's list serve all its features and the table's memory is asked for ahead of its use.
+// Forward, backward and previews share this walk and differ in the sink that
+// takes its ids. All augmentation is decided here, from counters
+// (augmentation.h), in blocks of rows so that the decisions of a row's list
+// serve all its features and the table's memory is asked for ahead of its use.
 #ifndef TWINTAIL_CPU_LOOKUPS_H
 #define TWINTAIL_CPU_LOOKUPS_H
 
@@ -35,7 +37,8 @@ struct ViewGroup {
   int64_t n;
 };
 
-/// Throws TT_BAD_ARGUMENT for a row in [begin, end) of the group that the table lacks.
+/// Throws TT_BAD_ARGUMENT for a row in [begin, end) of the group that the table
+/// lacks.
 inline void check_rows(const Table& table, const ViewGroup& group, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) {
     if (group.rows[i] >= 0 && group.rows[i] < table.rows) continue;
@@ -54,7 +57,8 @@ inline void check_rows(const Table& table, const ViewGroup& group, int64_t begin
   }
 }
 
-/// Cuts the views into groups; at most view_count of them, `groups` has room for that. Returns how many.
+/// Cuts the views into groups; at most view_count of them, `groups` has room
+/// for that. Returns how many.
 inline int32_t group_views(const tt_gather_view* views, int32_t view_count, int32_t feature_count,
                            ViewGroup* groups) {
   int32_t group_count = 0;
@@ -113,7 +117,8 @@ inline uint64_t all_features(const Table& table) {
   return ~uint64_t{0} >> (TT_MAX_FEATURES - table.feature_count);
 }
 
-/// The column of each feature's vector in a row of a view; returns the width of all.
+/// The column of each feature's vector in a row of a view; returns the width of
+/// all.
 inline int64_t feature_columns(const Table& table, const tt_embedding* embeddings,
                                int64_t* columns) {
   int64_t width = 0;
@@ -134,7 +139,8 @@ inline float pooling_scale(int32_t pooling, int64_t count) {
 /// The part of each row's list that one view keeps.
 struct KeptList {
   const int32_t* rows;       // catalogue rows
-  const int32_t* positions;  // their positions in the whole list; NULL where none was removed
+  const int32_t* positions;  // their positions in the whole list; NULL where
+                             // none was removed
   int64_t count;
 };
 
@@ -163,18 +169,26 @@ struct WalkScratch {
 };
 
 /// A sink has:
-///   void feature(int32_t f);                                  before the bags of feature f in a chunk
-///   void begin(const PlannedView&, int64_t row, int32_t f);   row: in the view
-///   void ids(const int32_t* ids, int64_t count, int64_t readable);   any number of times; the memory
-///                                                             of `readable` >= count ids may be read
-///   void end();                                               the bag is complete and not empty
-///   void chunk_end();
+///   void feature(int32_t f);                                  before the bags
+///   of feature f in a chunk void begin(const PlannedView&, int64_t row,
+///   int32_t f);   row: in the view void ids(const int32_t* ids, int64_t count,
+///   int64_t readable);   any number of times; the memory
+///                                                             of `readable` >=
+///                                                             count ids may be
+///                                                             read
+///   void end();                                               the bag is
+///   complete and not empty void chunk_end();
 template <class Sink>
 class Walk {
  public:
   Walk(const Table& table, uint64_t features, const ViewGroup& group, WalkScratch& scratch,
        Sink& sink)
-      : table_(table), features_(features), group_(group), scratch_(scratch), sink_(sink) {}
+      : table_(table),
+        records_(facts_of(table).direct),
+        features_(features),
+        group_(group),
+        scratch_(scratch),
+        sink_(sink) {}
 
   /// The rows [begin, end) of the group, which were checked.
   void rows(int64_t begin, int64_t end) {
@@ -182,34 +196,23 @@ class Walk {
     for (uint64_t rest = features_; rest != 0; rest &= rest - 1) {
       order_[feature_count_++] = lowest_bit(rest);
     }
-    Chunk now = chunk_from(begin, end);
-    prefetch_first(now);
-    while (now.rows > 0) {
-      const Chunk next = chunk_from(now.begin + now.rows, end);
-      chunk(now, next);
-      now = next;
+    ask_for(begin, std::min(end, begin + kChunkRows));
+    while (begin < end) {
+      const int64_t behind = end_of_chunk(begin, end);
+      chunk(begin, static_cast<int>(behind - begin), end);
+      begin = behind;
     }
   }
 
  private:
-  struct Chunk {
-    int64_t begin;
-    int rows;  // 0 behind the last
-  };
-  Chunk chunk_from(int64_t begin, int64_t end) const {
-    return Chunk{begin, begin < end ? static_cast<int>(end_of_chunk(begin, end) - begin) : 0};
-  }
   int64_t end_of_chunk(int64_t begin, int64_t end) const;
-  void chunk(const Chunk& now, const Chunk& next);
+  void ask_for(int64_t begin, int64_t end) const;
+  void chunk(int64_t begin, int rows, int64_t end);
   void decide_masks(int64_t begin, int rows);
   void decide_lists(int64_t begin, int rows);
   KeptList keep(const PlannedView& planned, int64_t row, uint32_t drawn, int32_t* kept,
                 int32_t* positions) const;
   void decide_values(int32_t f, int64_t begin, int rows);
-  // g++ drops calls of functions of prefetches only, unless it inlines them before it looks.
-  __attribute__((always_inline)) void prefetch_first(const Chunk& chunk) const;
-  __attribute__((always_inline)) void prefetch_offset(int32_t f, int64_t row) const;
-  __attribute__((always_inline)) void prefetch_values(int32_t f, int64_t row) const;
   /// A bag: view v of the group, row r of the chunk that begins at `begin`.
   struct Bag {
     int32_t f;
@@ -224,7 +227,8 @@ class Walk {
   }
 
   const Table& table_;
-  uint64_t features_;  // bit f: feature f is walked
+  const PackedRows& records_;  // of the rows themselves
+  uint64_t features_;          // bit f: feature f is walked
   int32_t order_[TT_MAX_FEATURES];
   int32_t feature_count_ = 0;
   const ViewGroup& group_;
@@ -232,9 +236,11 @@ class Walk {
   Sink& sink_;
 };
 
-constexpr int32_t kDefaultIds[8] = {};  // the default's id 0, and room to read
+constexpr int64_t kReadable = 8;
+constexpr int32_t kDefaultIds[kReadable] = {};  // the default's id 0, and room to read
 
-/// As many rows as a chunk holds and as their lists leave room for. A single list always fits.
+/// As many rows as a chunk holds and as their lists leave room for. A single
+/// list always fits.
 template <class Sink>
 int64_t Walk<Sink>::end_of_chunk(int64_t begin, int64_t end) const {
   end = std::min(end, begin + kChunkRows);
@@ -248,61 +254,37 @@ int64_t Walk<Sink>::end_of_chunk(int64_t begin, int64_t end) const {
   return end;
 }
 
-/// Where a feature's values lie is known only from its offsets, and both are far apart in memory:
-/// offsets are asked for two features ahead, values one. Lists are short of that, they share rows.
+/// The records of the first chunk. Those of later chunks are asked for while
+/// the one before is walked.
 template <class Sink>
-inline void Walk<Sink>::prefetch_offset(int32_t f, int64_t row) const {
-  const tt_feature& feature = table_.features[f];
-  if (feature.through_list != 0) return;
-  const int32_t table_row = group_.rows[row];
-  if (feature.offsets != nullptr) {
-    __builtin_prefetch(feature.offsets + table_row);
-  } else {
-    __builtin_prefetch(feature.values + table_row);
-  }
+void Walk<Sink>::ask_for(int64_t begin, int64_t end) const {
+  for (int64_t i = begin; i < end; ++i) records_.prefetch_begin(group_.rows[i]);
+  for (int64_t i = begin; i < end; ++i) records_.prefetch_record(group_.rows[i]);
 }
 
+/// The rows [begin, begin + rows) of those before `end`.
 template <class Sink>
-inline void Walk<Sink>::prefetch_values(int32_t f, int64_t row) const {
-  const tt_feature& feature = table_.features[f];
-  if (feature.through_list != 0 || feature.offsets == nullptr) return;
-  const int64_t begin = feature.offsets[group_.rows[row]];
-  __builtin_prefetch(feature.values + begin);
-  __builtin_prefetch(feature.values + begin + 7);
-}
-
-template <class Sink>
-inline void Walk<Sink>::prefetch_first(const Chunk& chunk) const {
-  for (int s = 0; s < 2; ++s) {
-    for (int r = 0; r < chunk.rows; ++r) {
-      prefetch_offset(order_[s % feature_count_], chunk.begin + r);
-    }
-  }
-  for (int r = 0; r < chunk.rows; ++r) prefetch_values(order_[0], chunk.begin + r);
-}
-
-template <class Sink>
-void Walk<Sink>::chunk(const Chunk& now, const Chunk& next) {
-  decide_masks(now.begin, now.rows);
-  if ((features_ & facts_of(table_).through_list) != 0) decide_lists(now.begin, now.rows);
+void Walk<Sink>::chunk(int64_t begin, int rows, int64_t end) {
+  decide_masks(begin, rows);
+  if ((features_ & facts_of(table_).through_list) != 0) decide_lists(begin, rows);
   for (int32_t s = 0; s < feature_count_; ++s) {
     const int32_t f = order_[s];
-    // What the next two features need is asked for on the way, in the next chunk behind the last.
-    const Chunk& chunk1 = s + 1 < feature_count_ ? now : next;
-    const Chunk& chunk2 = s + 2 < feature_count_ ? now : next;
-    const int32_t f1 = order_[(s + 1) % feature_count_];
-    const int32_t f2 = order_[(s + 2) % feature_count_];
     const bool listed = table_.features[f].through_list != 0;
     sink_.feature(f);
-    decide_values(f, now.begin, now.rows);
-    for (int r = 0; r < now.rows; ++r) {
-      if (r < chunk2.rows) prefetch_offset(f2, chunk2.begin + r);
-      if (r < chunk1.rows) prefetch_values(f1, chunk1.begin + r);
+    decide_values(f, begin, rows);
+    int asks = s;  // every row asks once, at one of the features
+    for (int r = 0; r < rows; ++r) {
+      if (r == asks) {
+        const int64_t next = begin + kChunkRows + r;
+        if (next < end) records_.prefetch_record(group_.rows[next]);
+        if (next + kChunkRows < end) records_.prefetch_begin(group_.rows[next + kChunkRows]);
+        asks += feature_count_;
+      }
       for (int v = 0; v < group_.count; ++v) {
-        const Bag bag{f, v, r, now.begin};
-        sink_.begin(group_.views[v], now.begin + r, f);
+        const Bag bag{f, v, r, begin};
+        sink_.begin(group_.views[v], begin + r, f);
         if ((scratch_.masks[v][r] >> f & 1) != 0) {
-          sink_.ids(kDefaultIds, 1, 8);
+          sink_.ids(kDefaultIds, 1, kReadable);
         } else if (listed) {
           through_list(bag);
         } else {
@@ -330,10 +312,12 @@ inline int groups_of_four(int64_t count) {
 
 template <class Sink>
 void Walk<Sink>::decide_lists(int64_t begin, int rows) {
+  const PackedRows& listed = facts_of(table_).listed;
   int64_t longest = 0;
   for (int r = 0; r < rows; ++r) {
     const int64_t* offset = table_.list_offsets + group_.rows[begin + r];
     longest = std::max(longest, offset[1] - offset[0]);
+    for (int64_t k = offset[0]; k < offset[1]; ++k) listed.prefetch_begin(table_.list_rows[k]);
   }
   for (int v = 0; v < group_.count; ++v) {
     const PlannedView& planned = group_.views[v];
@@ -348,6 +332,7 @@ void Walk<Sink>::decide_lists(int64_t begin, int rows) {
       kept = keep(planned, begin + r, drawn[r], scratch_.kept_rows[v] + used,
                   scratch_.kept_positions[v] + used);
       if (kept.positions != nullptr) used += kept.count;
+      for (int64_t k = 0; k < kept.count; ++k) listed.prefetch_record(kept.rows[k]);
     }
   }
 }
@@ -377,7 +362,8 @@ KeptList Walk<Sink>::keep(const PlannedView& planned, int64_t row, uint32_t draw
   return KeptList{kept, positions, count};
 }
 
-/// The value dropout of one feature for the whole chunk, as far as its bits reach.
+/// The value dropout of one feature for the whole chunk, as far as its bits
+/// reach.
 template <class Sink>
 void Walk<Sink>::decide_values(int32_t f, int64_t begin, int rows) {
   const tt_feature& feature = table_.features[f];
@@ -390,8 +376,7 @@ void Walk<Sink>::decide_values(int32_t f, int64_t begin, int rows) {
     if (longest < 0) {
       longest = feature.through_list != 0 ? kDrawnPositions : 0;
       for (int r = 0; r < rows && longest < kDrawnPositions; ++r) {
-        const int64_t* offset = feature.offsets + group_.rows[begin + r];
-        longest = std::max(longest, offset[1] - offset[0]);
+        longest = std::max(longest, records_.values(f, group_.rows[begin + r]).count);
       }
     }
     if (longest == 0) continue;
@@ -404,39 +389,26 @@ void Walk<Sink>::decide_values(int32_t f, int64_t begin, int rows) {
 
 template <class Sink>
 void Walk<Sink>::direct(const Bag& bag) {
-  const tt_feature& feature = table_.features[bag.f];
-  const int32_t table_row = group_.rows[bag.begin + bag.r];
-  if (feature.offsets == nullptr) {
-    sink_.ids(feature.values + table_row, 1, feature.value_count - table_row);
-    return;
-  }
-  const int64_t first = feature.offsets[table_row];
-  int64_t count = feature.offsets[table_row + 1] - first;
-  if (drops_values(group_.views[bag.v].plan, bag.f, true)) {
-    count = dropping(bag, feature.values + first, count, 0);
+  const PackedRows::Values values = records_.values(bag.f, group_.rows[bag.begin + bag.r]);
+  int64_t count = values.count;
+  if (drops_values(group_.views[bag.v].plan, bag.f, table_.features[bag.f].offsets != nullptr)) {
+    count = dropping(bag, values.ids, count, 0);
   } else if (count > 0) {
-    sink_.ids(feature.values + first, count, feature.value_count - first);
+    sink_.ids(values.ids, count, kReadable);
   }
-  if (count == 0) sink_.ids(kDefaultIds, 1, 8);
+  if (count == 0) sink_.ids(kDefaultIds, 1, kReadable);
 }
 
 template <class Sink>
 void Walk<Sink>::through_list(const Bag& bag) {
-  const tt_feature& feature = table_.features[bag.f];
+  const PackedRows& records = facts_of(table_).listed;
   const KeptList& kept = scratch_.kept[bag.v][bag.r];
   int64_t total = 0;
-  const auto values_of = [&](int32_t catalogue_row, const int32_t*& ids) {
-    const int64_t first =
-        feature.offsets != nullptr ? feature.offsets[catalogue_row] : catalogue_row;
-    ids = feature.values + first;
-    return feature.offsets != nullptr ? feature.offsets[catalogue_row + 1] - first : 1;
-  };
-  const int32_t* ids = nullptr;
   if (!drops_values(group_.views[bag.v].plan, bag.f, true)) {
     for (int64_t k = 0; k < kept.count; ++k) {
-      const int64_t count = values_of(kept.rows[k], ids);
-      if (count > 0) sink_.ids(ids, count, feature.value_count - (ids - feature.values));
-      total += count;
+      const PackedRows::Values values = records.values(bag.f, kept.rows[k]);
+      if (values.count > 0) sink_.ids(values.ids, values.count, kReadable);
+      total += values.count;
     }
   } else {
     // Positions of values go on through removed rows too.
@@ -445,18 +417,19 @@ void Walk<Sink>::through_list(const Bag& bag) {
     int64_t position = 0;
     int64_t k = 0;
     for (int64_t p = 0; k < kept.count; ++p) {
-      const int64_t count = values_of(list[p], ids);
+      const PackedRows::Values values = records.values(bag.f, list[p]);
       if (kept.positions == nullptr || kept.positions[k] == p) {
-        total += dropping(bag, ids, count, position);
+        total += dropping(bag, values.ids, values.count, position);
         ++k;
       }
-      position += count;
+      position += values.count;
     }
   }
-  if (total == 0) sink_.ids(kDefaultIds, 1, 8);
+  if (total == 0) sink_.ids(kDefaultIds, 1, kReadable);
 }
 
-/// Hands over the values that value dropout keeps, and returns how many. position: of ids[0].
+/// Hands over the values that value dropout keeps, and returns how many.
+/// position: of ids[0].
 template <class Sink>
 int64_t Walk<Sink>::dropping(const Bag& bag, const int32_t* ids, int64_t count, int64_t position) {
   constexpr int64_t kPart = 32;
@@ -479,6 +452,17 @@ int64_t Walk<Sink>::dropping(const Bag& bag, const int32_t* ids, int64_t count, 
     }
     int32_t kept[kPart];
     int64_t kept_count = 0;
+    if (end - begin <= kReadable) {
+      // As many turns for any count: no loop whose end would be mispredicted.
+      dropped |= ~uint64_t{0} << (end - begin);
+      for (int i = 0; i < kReadable; ++i) {
+        kept[kept_count] = ids[begin + i];
+        kept_count += static_cast<int64_t>(~(dropped >> i) & 1);
+      }
+      if (kept_count > 0) sink_.ids(kept, kept_count, kPart);
+      total += kept_count;
+      continue;
+    }
     for (int64_t i = begin; i < end; ++i, dropped >>= 1) {
       kept[kept_count] = ids[i];
       kept_count += static_cast<int64_t>(~dropped & 1);
