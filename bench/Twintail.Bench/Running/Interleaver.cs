@@ -17,8 +17,12 @@ internal sealed record Timing(Contender Contender, IReadOnlyList<double> Millise
 /// <param name="Seconds">No further turn after so long.</param>
 internal sealed record Interleaver(int MinRounds, int MaxRounds, double Seconds)
 {
-    // Threads that the one before has left spinning are asleep after this.
+    // OpenMP threads that one contender has left spinning take a core from the next one for up to a time slice.
     private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan LongestSettle = TimeSpan.FromMilliseconds(300);
+
+    // Longer runs need no run before them that wakes threads and fills caches.
+    private const double WarmUpBelowMilliseconds = 250;
 
     public IReadOnlyList<Timing> Time(IReadOnlyList<Contender> contenders)
     {
@@ -40,7 +44,13 @@ internal sealed record Interleaver(int MinRounds, int MaxRounds, double Seconds)
         {
             // Everyone comes after everyone else equally often.
             int i = (turn + round) % contenders.Count;
-            Thread.Sleep(Settle);
+            WaitUntilIdle();
+            // As in a training loop, where the step before has woken the threads and nobody else has emptied the caches.
+            if (times == null || times[i].Count == 0 || times[i][^1] < WarmUpBelowMilliseconds)
+            {
+                contenders[i].Run();
+            }
+
             long allocated = GC.GetTotalAllocatedBytes(precise: true);
             long start = Stopwatch.GetTimestamp();
             contenders[i].Run();
@@ -49,5 +59,22 @@ internal sealed record Interleaver(int MinRounds, int MaxRounds, double Seconds)
             times?[i].Add(elapsed);
             bytes?[i].Add(allocated);
         }
+    }
+
+    /// <summary>Returns when the threads of this process have used no processor time for a while.</summary>
+    private static void WaitUntilIdle()
+    {
+        using var process = Process.GetCurrentProcess();
+        var clock = Stopwatch.StartNew();
+        TimeSpan used;
+        TimeSpan before;
+        do
+        {
+            before = process.TotalProcessorTime;
+            Thread.Sleep(Settle);
+            process.Refresh();
+            used = process.TotalProcessorTime - before;
+        }
+        while (used > Settle / 5 && clock.Elapsed < LongestSettle);
     }
 }
