@@ -75,12 +75,15 @@ struct Pool::State {
   uint32_t generation = 0;
   uint32_t forks_seen = 0;
   std::vector<std::thread> threads;
+  cpu_set_t allowed;     // processors of the thread that made the pool
+  int avoided_cpu = -1;  // the workers' processors are the allowed ones but this
 
   static bool is_open(uint64_t t) { return (t & kClosed) != kClosed; }
   bool has_work(uint64_t t) const {
     return is_open(t) && (t & kClosed) < blocks.load(std::memory_order_relaxed);
   }
 
+  void avoid_own_cpu();
   void work(int worker);
   void fail(uint64_t block);
   void serve(int worker);
@@ -92,6 +95,19 @@ void Pool::State::fail(uint64_t block) {
     failed_block.store(block, std::memory_order_relaxed);
     error = std::current_exception();
   }
+}
+
+/// Keeps the workers off the caller's processor. A sleeping thread often wakes on the processor of the one
+/// that wakes it, and stays behind it for milliseconds, longer than most runs, while another is idle.
+void Pool::State::avoid_own_cpu() {
+  const int cpu = sched_getcpu();
+  if (cpu < 0 || cpu == avoided_cpu || !CPU_ISSET(cpu, &allowed) || CPU_COUNT(&allowed) < 2) return;
+  avoided_cpu = cpu;
+  cpu_set_t set = allowed;
+  CPU_CLR(cpu, &set);
+  // A refusal (the processors were taken from us since) leaves things as they were.
+  for (std::thread& thread : threads)
+    pthread_setaffinity_np(thread.native_handle(), sizeof set, &set);
 }
 
 // Claims and runs blocks until there is none.
@@ -149,6 +165,8 @@ Pool::~Pool() {
 void Pool::start() {
   state_ = new State;
   state_->forks_seen = fork_count.load();
+  CPU_ZERO(&state_->allowed);
+  sched_getaffinity(0, sizeof state_->allowed, &state_->allowed);
   try {
     state_->threads.reserve(static_cast<size_t>(threads_ - 1));
     for (int worker = 1; worker < threads_; ++worker) {
@@ -202,6 +220,7 @@ void Pool::run_blocks(int64_t blocks, Function function, void* body) {
   s.failed_block.store(kClosed, std::memory_order_relaxed);
   s.done.store(0, std::memory_order_relaxed);
   s.blocks.store(static_cast<uint64_t>(blocks), std::memory_order_relaxed);
+  s.avoid_own_cpu();
   s.ticket.store(static_cast<uint64_t>(++s.generation) << 32);
   if (s.sleepers.load() > 0) {
     { const std::lock_guard<std::mutex> lock(s.mutex); }

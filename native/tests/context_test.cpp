@@ -1,8 +1,14 @@
 // Contexts, backends, errors, threads and forks.
+#include <dirent.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <fstream>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "gather_fixture.h"
 #include "optimizer_reference.h"
@@ -324,6 +330,48 @@ TEST(Threads, ForkedChildCanWork) {
   waitpid(child, &status, 0);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
   EXPECT_EQ(some_work(context), expected);
+  TT_OK_OR_FAIL(tt_context_destroy(context));
+}
+
+/// The ids of this process's threads of that name.
+std::vector<pid_t> threads_named(const std::string& name) {
+  std::vector<pid_t> found;
+  DIR* tasks = opendir("/proc/self/task");
+  for (const dirent* entry = readdir(tasks); entry != nullptr; entry = readdir(tasks)) {
+    std::ifstream file(std::string("/proc/self/task/") + entry->d_name + "/comm");
+    std::string comm;
+    if (std::getline(file, comm) && comm == name) found.push_back(std::atoi(entry->d_name));
+  }
+  closedir(tasks);
+  return found;
+}
+
+// A worker that shares the caller's processor would stand still behind it.
+TEST(Threads, WorkersKeepOffTheCallersProcessor) {
+  cpu_set_t before;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  if (CPU_COUNT(&before) < 2) GTEST_SKIP() << "needs two processors";
+  tt_context_options options = cpu_options();
+  options.threads = 2;
+  tt_context* context = nullptr;
+  TT_OK_OR_FAIL(tt_context_create(&options, &context));
+  int tried = 0;
+  for (int cpu = 0; cpu < CPU_SETSIZE && tried < 2; ++cpu) {
+    if (!CPU_ISSET(cpu, &before)) continue;
+    ++tried;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+    some_work(context);
+    const std::vector<pid_t> workers = threads_named("twintail-1");
+    ASSERT_EQ(workers.size(), 1u);
+    cpu_set_t allowed;
+    ASSERT_EQ(sched_getaffinity(workers[0], sizeof allowed, &allowed), 0);
+    EXPECT_FALSE(CPU_ISSET(cpu, &allowed));
+    EXPECT_EQ(CPU_COUNT(&allowed), CPU_COUNT(&before) - 1) << "and everywhere else they may be";
+  }
+  EXPECT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
   TT_OK_OR_FAIL(tt_context_destroy(context));
 }
 
