@@ -6,6 +6,8 @@
 #include <cstring>
 
 #include "context.h"
+#include "isa_select.h"
+#include "linear_kernels.h"
 
 namespace tt::cpu {
 namespace {
@@ -18,35 +20,8 @@ int64_t blocks_of(int64_t n) {
   return (n + kBlockRows - 1) / kBlockRows;
 }
 
-void add_bias(int64_t rows, int32_t out, const float* bias, float* y) {
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int32_t j = 0; j < out; ++j) y[i * out + j] += bias[j];
-  }
-}
-
-/// NaN stays NaN.
-void relu(int64_t count, float* y) {
-  for (int64_t i = 0; i < count; ++i) y[i] = y[i] < 0.0f ? 0.0f : y[i];
-}
-
-/// sums += the columns' sums over one block, rounded once: the terms cancel, their errors do not.
-void add_columns(int rows, int32_t columns, const float* matrix, bool first, float* sums) {
-  constexpr int32_t kStrip = 64;
-  for (int32_t begin = 0; begin < columns; begin += kStrip) {
-    const int32_t width = std::min(kStrip, columns - begin);
-    double strip[kStrip] = {};
-    for (int i = 0; i < rows; ++i) {
-      const float* row = matrix + int64_t{i} * columns + begin;
-      for (int32_t j = 0; j < width; ++j) strip[j] += static_cast<double>(row[j]);
-    }
-    for (int32_t j = 0; j < width; ++j) {
-      const double before = first ? 0.0 : static_cast<double>(sums[begin + j]);
-      sums[begin + j] = static_cast<float>(before + strip[j]);
-    }
-  }
-}
-
 struct Backward {
+  const LinearKernels& kernels;
   int64_t n;
   int32_t in, out;
   const float* x;
@@ -64,8 +39,7 @@ void backward_block(const Backward& b, int64_t block, bool first, float* masked,
   const auto rows = static_cast<int>(std::min(kBlockRows, b.n - begin));
   const float* grad = b.grad_y + begin * b.out;
   if (b.y != nullptr) {
-    const float* y = b.y + begin * b.out;
-    for (int64_t i = 0; i < int64_t{rows} * b.out; ++i) masked[i] = y[i] > 0.0f ? grad[i] : 0.0f;
+    b.kernels.mask(int64_t{rows} * b.out, b.y + begin * b.out, grad, masked);
     grad = masked;
   }
   if (b.grad_x != nullptr) {
@@ -76,20 +50,20 @@ void backward_block(const Backward& b, int64_t block, bool first, float* masked,
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, b.out, b.in, rows, 1.0f, grad, b.out,
                 b.x + begin * b.in, b.in, first ? 0.0f : 1.0f, weight_sum, b.in);
   }
-  if (bias_sum != nullptr) add_columns(rows, b.out, grad, first, bias_sum);
+  if (bias_sum != nullptr) b.kernels.add_columns(rows, b.out, grad, first, bias_sum);
 }
 
 /// total = the partial sums in order.
 void add_partials(Context& context, const float* partials, int64_t splits, int64_t size,
                   float* total) {
   constexpr int64_t kStrip = 4096;
+  const LinearKernels& kernels = TT_SELECT(context.isa, kLinear);
   context.pool.run((size + kStrip - 1) / kStrip, [&](int64_t strip, int) {
     const int64_t begin = strip * kStrip;
     const int64_t end = std::min(size, begin + kStrip);
     std::copy(partials + begin, partials + end, total + begin);
     for (int64_t s = 1; s < splits; ++s) {
-      const float* partial = partials + s * size;
-      for (int64_t i = begin; i < end; ++i) total[i] += partial[i];
+      kernels.add(end - begin, partials + s * size + begin, total + begin);
     }
   });
 }
@@ -98,14 +72,14 @@ void add_partials(Context& context, const float* partials, int64_t splits, int64
 
 void linear(Context& context, int64_t n, int32_t in, int32_t out, const float* x,
             const float* weights, const float* bias, int32_t activation, float* y) {
+  const LinearKernels& kernels = TT_SELECT(context.isa, kLinear);
   context.pool.run(blocks_of(n), [&](int64_t block, int) {
     const int64_t begin = block * kBlockRows;
     const int64_t rows = std::min(kBlockRows, n - begin);
     float* to = y + begin * out;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(rows), out, in, 1.0f,
                 x + begin * in, in, weights, in, 0.0f, to, out);
-    if (bias != nullptr) add_bias(rows, out, bias, to);
-    if (activation == TT_RELU) relu(rows * out, to);
+    kernels.finish(rows, out, bias, activation == TT_RELU, to);
   });
 }
 
@@ -129,7 +103,8 @@ void linear_backward(Context& context, int64_t n, int32_t in, int32_t out, const
   float* masked = floats(context.pool.threads() * kBlockRows * out);
   float* weight_sums = grad_weights != nullptr ? floats(splits * weight_count) : nullptr;
   float* bias_sums = grad_bias != nullptr ? floats(splits * out) : nullptr;
-  const Backward b{n, in, out, x, weights, activation == TT_RELU ? y : nullptr, grad_y, grad_x};
+  const Backward b{TT_SELECT(context.isa, kLinear),     n,      in,    out, x, weights,
+                   activation == TT_RELU ? y : nullptr, grad_y, grad_x};
   context.pool.run(splits, [&](int64_t split, int worker) {
     const int64_t first = split * blocks_per_split;
     const int64_t end = std::min(blocks, first + blocks_per_split);
