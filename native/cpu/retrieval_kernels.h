@@ -46,7 +46,7 @@ struct BestItems {
   int32_t count;
   int32_t capacity;
   const int32_t* excluded;  // ascending
-  int64_t excluded_count;
+  const int32_t* excluded_end;
 };
 
 /// Packed queries against a range of items.

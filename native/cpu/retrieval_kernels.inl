@@ -155,18 +155,14 @@ uint32_t lanes_below(int n) {
   return n >= 32 ? ~0u : n <= 0 ? 0u : (1u << n) - 1;
 }
 
-bool is_excluded(const BestItems& best, int32_t id) {
-  int64_t low = 0;
-  int64_t high = best.excluded_count;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (best.excluded[middle] < id) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
+/// Bit i: item base + i is excluded. Bases ascend from call to call: the list is gone through once.
+uint32_t excluded_lanes(BestItems& best, int64_t base) {
+  while (best.excluded != best.excluded_end && *best.excluded < base) ++best.excluded;
+  uint32_t lanes = 0;
+  for (const int32_t* e = best.excluded; e != best.excluded_end && *e < base + kPanelItems; ++e) {
+    lanes |= 1u << (*e - base);
   }
-  return low < best.excluded_count && best.excluded[low] == id;
+  return lanes;
 }
 
 void inverse_norms(const float* rows, int64_t count, int32_t d, float* inverse) {
@@ -204,13 +200,11 @@ void top_k(const TopKJob& job) {
       candidates |= not_at_most(Vec16::load(scores + 16 * v), threshold) << (16 * v);
     }
     if (candidates == 0) return;
-    candidates &= lanes_below(count);
     BestItems& best = job.best[q];
+    candidates &= lanes_below(count) & ~excluded_lanes(best, base);
     for (; candidates != 0; candidates &= candidates - 1) {
       const int i = __builtin_ctz(candidates);
-      const auto id = static_cast<int32_t>(base + i);
-      if (is_excluded(best, id)) continue;
-      best.keys[best.count] = rank_key(scores[i], id);
+      best.keys[best.count] = rank_key(scores[i], static_cast<int32_t>(base + i));
       if (++best.count == best.capacity) job.thresholds[q] = job.compact(best, job.k);
     }
   });

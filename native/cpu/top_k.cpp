@@ -13,7 +13,7 @@ constexpr int64_t kMostStateBytes = int64_t{8} << 20;  // candidates of one task
 
 /// Room for candidates: the more, the rarer they are cut to the best k.
 int64_t capacity_for(int32_t k) {
-  return std::max<int64_t>(2 * int64_t{k}, int64_t{k} + 128);
+  return std::max<int64_t>(4 * int64_t{k}, int64_t{k} + 256);
 }
 
 float compact(BestItems& best, int32_t k) {
@@ -92,8 +92,9 @@ void top_k(Context& context, const tt_retrieval_args* args, int32_t k, int32_t* 
                          query_norms != nullptr ? query_norms + first : nullptr, count, d,
                          worker.scratch.queries);
     for (int32_t q = 0; q < count; ++q) {
+      const int32_t* excluded = exclusions.begin(first + q);
       worker.best[q] = BestItems{worker.keys + q * capacity, 0, static_cast<int32_t>(capacity),
-                                 exclusions.begin(first + q), exclusions.count(first + q)};
+                                 excluded, excluded + exclusions.count(first + q)};
       worker.thresholds[q] = std::numeric_limits<float>::quiet_NaN();
     }
     const int64_t item_begin = std::min(args->m, slice * tasks.slice_items);
