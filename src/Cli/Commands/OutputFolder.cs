@@ -21,16 +21,31 @@ internal static class OutputFolder
             throw new CommandException($"{folder} has no checkpoint to resume from");
         }
 
-        if (!resume && !overwrite && (Trainer.CanResume(folder) || TwoTowerModel.Exists(folder)))
+        if (resume || overwrite)
+        {
+            return;
+        }
+
+        if (Trainer.CanResume(folder) || TwoTowerModel.Exists(folder))
         {
             throw new CommandException($"{folder} holds a training already; continue it with --resume or replace it with --overwrite");
         }
+
+        if (Trainer.FileInTheWay(folder) is { } file)
+        {
+            throw new CommandException(
+                $"{folder} holds {file}, maybe of a training that ended before its first checkpoint; replace it with --overwrite or name another folder");
+        }
     }
 
-    /// <summary>Makes the folder and tries to write there.</summary>
+    /// <summary>
+    /// Tries to write to a folder. What has to be created for that is removed again, so that a run which fails before it has anything to
+    /// write leaves nothing.
+    /// </summary>
     /// <exception cref="CommandException">It does not work.</exception>
     public static void CheckWritable(string folder)
     {
+        string[] missing = Missing(folder);
         try
         {
             Directory.CreateDirectory(folder);
@@ -41,6 +56,37 @@ internal static class OutputFolder
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw new CommandException($"{folder} cannot be written to: {error.Message.TrimEnd('.')}");
+        }
+        finally
+        {
+            RemoveEmpty(missing);
+        }
+    }
+
+    // The folders of a path that do not exist, the innermost first.
+    private static string[] Missing(string folder)
+    {
+        var missing = new List<string>();
+        for (string? at = Path.GetFullPath(folder); at != null && !Directory.Exists(at); at = Path.GetDirectoryName(at))
+        {
+            missing.Add(at);
+        }
+
+        return [.. missing];
+    }
+
+    private static void RemoveEmpty(string[] folders)
+    {
+        try
+        {
+            foreach (string folder in folders.Where(Directory.Exists))
+            {
+                Directory.Delete(folder);
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // Somebody else has put something there.
         }
     }
 

@@ -102,6 +102,27 @@ internal sealed class CliErrorTests
     }
 
     [Test]
+    public void FoldersMadeToTryThemAreRemoved()
+    {
+        string clicks = _folder.Write("clicks.csv", "");
+        Directory.CreateDirectory(_folder["there"]);
+        CliProcess.Fail("train", "--interactions", clicks, "--items", TinyTraining.Items, "--out", _folder["there/a/b"]);
+        Assert.That(Directory.GetFileSystemEntries(_folder["there"]), Is.Empty);
+        CliProcess.Fail("train", "--interactions", clicks, "--items", TinyTraining.Items, "--out", _folder["there"]);
+        Assert.That(Directory.Exists(_folder["there"]), "a folder that was there stays");
+    }
+
+    [Test]
+    public void AnotherProgramsFileIsNotOverwritten()
+    {
+        // Nor is the start of a training that has no checkpoint yet; both are told before anything is read.
+        _folder.Write("m/config.json", "{}");
+        string error = CliProcess.Fail([.. TinyTraining.Command(_folder["m"]), "--interactions", _folder["none.csv"]]);
+        Assert.That(error, Does.Contain("m holds config.json, maybe of a training that ended before its first checkpoint; replace it with --overwrite"));
+        Assert.That(File.ReadAllText(_folder["m/config.json"]), Is.EqualTo("{}"));
+    }
+
+    [Test]
     public void WrongCommandLine()
     {
         Assert.That(Usage("train", "--epoch", "3"), Does.Contain("'--epoch' is unknown; did you mean '--epochs'"));
@@ -176,7 +197,7 @@ internal sealed class CliErrorTests
     {
         string output = _folder["model"];
         string error = CliProcess.Fail(["train", "--interactions", clicks, "--items", items, "--out", output, .. more]);
-        Assert.That(Directory.Exists(output) ? Directory.GetFiles(output) : [], Is.Empty, "files left behind");
+        Assert.That(Directory.Exists(output), Is.False, "a folder left behind");
         return error;
     }
 

@@ -32,10 +32,9 @@ internal sealed class RunFolder : IDisposable
     {
         Directory.CreateDirectory(Model.Directory);
         Lock();
-        string[] old = { CheckpointPath, Model.WeightsPath, MetricsPath, Model.ConfigPath, Model.CataloguePath };
-        foreach (string path in old)
+        foreach (string path in Existing())
         {
-            if (File.Exists(path) && !overwrite)
+            if (!overwrite)
             {
                 throw new BadArgumentException("directory", "a folder without a model (or resume it, or overwrite it)", path);
             }
@@ -46,6 +45,13 @@ internal sealed class RunFolder : IDisposable
         Model.WriteConfig(options);
         Model.WriteCatalogue(catalogue);
         OpenMetrics(0);
+    }
+
+    /// <summary>The files in the folder that a new training would replace.</summary>
+    public string[] Existing()
+    {
+        string[] names = { CheckpointPath, Model.WeightsPath, MetricsPath, Model.ConfigPath, Model.CataloguePath };
+        return Array.FindAll(names, File.Exists);
     }
 
     /// <summary>Makes the folder ready for a training that goes on; metrics written after the checkpoint are cut off.</summary>

@@ -16,6 +16,9 @@ public sealed partial class Trainer
     /// <summary>Whether a folder has a checkpoint to resume from.</summary>
     public static bool CanResume(string directory) => File.Exists(new RunFolder(directory).CheckpointPath);
 
+    /// <summary>The file of a training that keeps a new one from taking the folder unless it may overwrite; null if the folder is free.</summary>
+    public static string? FileInTheWay(string directory) => Path.GetFileName(new RunFolder(directory).Existing().FirstOrDefault());
+
     /// <summary>Continues a training from the checkpoint of its folder, bit for bit as if it had never stopped.</summary>
     /// <param name="device">Where to compute.</param>
     /// <param name="dataset">The same data.</param>
