@@ -19,6 +19,9 @@ internal static class Failures
     /// <summary>The command line is wrong.</summary>
     public const int Usage = 2;
 
+    // Of a message; a binary file taken for text has column names as long as itself.
+    private const int MostCharacters = 2000;
+
     /// <summary>Reports a failure.</summary>
     /// <returns>The exit code.</returns>
     public static int Report(Exception error, bool verbose)
@@ -85,6 +88,11 @@ internal static class Failures
         error.StackTrace?.Contains("System.IO.RandomAccess", StringComparison.Ordinal) == true
         || error.StackTrace?.Contains("System.IO.FileStream", StringComparison.Ordinal) == true;
 
-    private static string OneLine(string text) =>
-        string.Join(" ", text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+    // Messages quote names and values of files. What a terminal would obey or break the line at is shown as a question mark.
+    private static string OneLine(string text)
+    {
+        string line = string.Join(" ", text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+        char[] shown = [.. line.Select(c => c is '\t' or '\r' ? ' ' : char.IsControl(c) || c is '\u2028' or '\u2029' ? '?' : c)];
+        return shown.Length <= MostCharacters ? new string(shown) : string.Concat(shown.AsSpan(0, MostCharacters), "...");
+    }
 }

@@ -22,8 +22,9 @@ internal static class NameSuggestions
     /// <summary>A missing column, with the nearest names and what the file has.</summary>
     public static string MissingColumn(string wanted, IReadOnlyList<string> columns)
     {
-        const int Shown = 12;
-        string has = string.Join(", ", columns.Take(Shown)) + (columns.Count > Shown ? ", ..." : "");
+        const int Shown = 12, MostCharacters = 60;
+        string has = string.Join(", ", columns.Take(Shown).Select(name => name.Length <= MostCharacters ? name : name[..MostCharacters] + "..."))
+            + (columns.Count > Shown ? ", ..." : "");
         return $"the column is missing{Clause(wanted, columns)} (the file has {has})";
     }
 

@@ -123,6 +123,16 @@ internal sealed class CliErrorTests
     }
 
     [Test]
+    public void BinaryNamesDoNotReachTheTerminal()
+    {
+        string clicks = _folder.Write("clicks.csv", "\x1b[31muser\x07\r\u0085,item\x0b\u2028" + new string('x', 5000) + "\na,b\n");
+        string error = Train(clicks, TinyTraining.Items);
+        Assert.That(error, Does.Contain("column 'user_id': the column is missing"));
+        Assert.That(error.Where(c => char.IsControl(c) || c == '\u2028'), Is.Empty);
+        Assert.That(error, Has.Length.LessThan(1000));
+    }
+
+    [Test]
     public void WrongCommandLine()
     {
         Assert.That(Usage("train", "--epoch", "3"), Does.Contain("'--epoch' is unknown; did you mean '--epochs'"));
