@@ -89,7 +89,7 @@ internal sealed class TrainCommand
     {
         try
         {
-            return ProgressLine.Show(screen, trainer.Options, "", progress => trainer.Run(progress, Signals.Token));
+            return ProgressLine.Show(screen, trainer.Options, "", progress => Signals.Heeding(token => trainer.Run(progress, token)));
         }
         catch (Exception error) when (Failures.IsStorage(error) && Trainer.CanResume(folder))
         {

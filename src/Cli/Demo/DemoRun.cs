@@ -49,7 +49,7 @@ internal sealed class DemoRun(Screen screen, Twintail.Device device, string fold
         foreach ((string name, string place, TrainingOptions options) in Variants())
         {
             using var trainer = new Trainer(device, data.Dataset, options, Path.Combine(folder, place), overwrite: true);
-            TrainingResult result = ProgressLine.Show(screen, options, name, progress => trainer.Run(progress, Signals.Token));
+            TrainingResult result = ProgressLine.Show(screen, options, name, progress => Signals.Heeding(token => trainer.Run(progress, token)));
             if (result.End == TrainingEnd.Canceled)
             {
                 screen.Warn("stopped");

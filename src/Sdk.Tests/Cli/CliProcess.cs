@@ -37,6 +37,18 @@ internal sealed class CliProcess : IDisposable
 
     public bool HasExited => _process.HasExited;
 
+    /// <summary>What has come on standard error until now.</summary>
+    public string ErrorSoFar
+    {
+        get
+        {
+            lock (_out)
+            {
+                return _error.ToString();
+            }
+        }
+    }
+
     /// <summary>Starts the program.</summary>
     public static CliProcess Start(params string[] arguments)
     {
