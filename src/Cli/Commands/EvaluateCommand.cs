@@ -59,6 +59,11 @@ internal sealed class EvaluateCommand
         }
 
         EvaluationReport second = Evaluate(screen, device, other, given, options, baselines: false)[0];
+        if (!SameTask(reports[0], second))
+        {
+            screen.Warn($"{folder} and {other} were trained on other items or clicks: they do not rank the same items, nor cut the slices alike");
+        }
+
         EvaluationReport difference = reports[0].Against(second);
         reports.Insert(1, second);
         Show(screen, parsed, reports);
@@ -71,6 +76,10 @@ internal sealed class EvaluateCommand
         });
         return 0;
     }
+
+    // Among fewer candidates the same model has a higher recall.
+    private static bool SameTask(EvaluationReport a, EvaluationReport b) => a.CandidateCount == b.CandidateCount
+        && a.Slices.Select(s => (s.Name, s.Pairs, s.Items)).SequenceEqual(b.Slices.Select(s => (s.Name, s.Pairs, s.Items)));
 
     private EvaluationOptions Options(ParseResult parsed)
     {
@@ -111,6 +120,11 @@ internal sealed class EvaluateCommand
         LoadedInteractions clicks = DatasetReader.ReadInteractions(data, model.Catalogue, Signals.Token);
         if (clicks.UnknownUserClicks + clicks.UnknownItemClicks > 0)
         {
+            if (clicks.Splits.Values.All(split => split.Count == 0))
+            {
+                throw new CommandException($"{folder} knows the user and the item of none of the clicks in {data.Interactions}: was it trained on another catalogue?");
+            }
+
             screen.Warn($"{folder} does not know the user of {clicks.UnknownUserClicks} clicks and the item of {clicks.UnknownItemClicks} more; they are left out");
         }
 

@@ -101,6 +101,23 @@ internal sealed class CliCommandTests
     }
 
     [Test]
+    public void ModelsOfOtherCataloguesAreNotComparedInSilence()
+    {
+        // The same users, but half of the catalogue has no click and the other half fewer competitors.
+        string[] lines = File.ReadAllLines(TinyTraining.Interactions);
+        string half = _folder.Write("half.csv", string.Join('\n', lines.Where((line, i) => i == 0 || line.Split(',')[1][^1] is >= '0' and <= '4')) + "\n");
+        CliProcess.Succeed([.. TinyTraining.Command(_folder["half"]), "--interactions", half, "--epochs", "1"]);
+        CliResult result = CliProcess.Succeed(
+            "evaluate", "--model", TinyTraining.Model, "--against", _folder["half"], "--interactions", TinyTraining.Interactions, "--json");
+        Assert.That(result.Error, Does.Contain("were trained on other items or clicks"));
+        Assert.That(CliProcess.Succeed("evaluate", "--model", TinyTraining.Model, "--against", TinyTraining.Model).Error, Does.Not.Contain("warning"));
+
+        string clicks = _folder.Write("c.csv", "user_id,item_id,split\nA,x,train\nA,y,test\nB,x,train\n");
+        string error = CliProcess.Fail("evaluate", "--model", TinyTraining.Model, "--interactions", clicks);
+        Assert.That(error, Does.Contain("knows the user and the item of none of the clicks").And.Contain("another catalogue"));
+    }
+
+    [Test]
     public void RecommendLeavesSeenItemsOut()
     {
         JsonObject json = CliProcess.Succeed("recommend", "--model", TinyTraining.Model, "--user", "u00001", "-k", "10", "--json").Json;
