@@ -1,4 +1,3 @@
-using System.Globalization;
 using Twintail.Cli.Commands;
 using Twintail.Cli.Reports;
 using Twintail.Data;
@@ -86,8 +85,7 @@ internal sealed class DemoReport(
     private static string Signed(Estimate value)
     {
         bool clear = value.Low > 0 || value.High < 0;
-        string text = value.Value.ToString("+.0000;-.0000", CultureInfo.InvariantCulture);
-        return $"{(clear ? "*" : "")}{text}\t[{Tables.Number(value.Low, true)}, {Tables.Number(value.High, true)}]";
+        return $"{(clear ? "*" : "")}{Tables.Number(value.Value, true)}\t[{Tables.Number(value.Low, true)}, {Tables.Number(value.High, true)}]";
     }
 
     private void AddCurves(HtmlReport html)

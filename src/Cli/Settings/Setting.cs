@@ -59,7 +59,7 @@ internal sealed class SettingOptions
             var option = new Option<string[]>("--" + setting.Name)
             {
                 Description = setting.Help,
-                HelpName = setting.Value,
+                HelpName = setting.Value ?? "true|false",
                 Arity = new ArgumentArity(setting.Value == null ? 0 : 1, MostRepeats),
             };
             command.Add(option);

@@ -118,6 +118,15 @@ internal sealed class CliCommandTests
     }
 
     [Test]
+    public void SignedNumbersHaveOneSign()
+    {
+        double[] values = [0.25, -0.25, 0, 0.00001, -0.00001, double.NaN];
+        Assert.That(
+            values.Select(v => Twintail.Cli.Reports.Tables.Number(v, signed: true)),
+            Is.EqualTo(new[] { "+.2500", "-.2500", " .0000", " .0000", " .0000", "–" }));
+    }
+
+    [Test]
     public void RecommendLeavesSeenItemsOut()
     {
         JsonObject json = CliProcess.Succeed("recommend", "--model", TinyTraining.Model, "--user", "u00001", "-k", "10", "--json").Json;
@@ -219,6 +228,7 @@ internal sealed class CliCommandTests
         }
 
         Assert.That(Twintail.Cli.Settings.TrainingSettings.Undocumented, Is.Empty);
+        Assert.That(help, Does.Contain("--history-ids <true|false>"));
     }
 
     // An item of these catalogue rows that has a training click.
