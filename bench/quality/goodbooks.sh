@@ -4,6 +4,7 @@
 # DATA: the folder with split.csv.gz and items.csv.gz. OUT: a folder for models and results.
 # The results of a model are OUT/VARIANT-SEED/{warm,cold,all}.json; summary.py makes the table of docs/quality.md from them.
 # What is there already is left alone, so that a stopped run can be continued.
+# VARIANTS, JOBS (environment): only these variants; so many models at once, each on its share of the processors.
 set -euo pipefail
 if (($# < 2)); then
   echo "usage: $0 DATA OUT [SEED ...]" >&2
@@ -17,15 +18,25 @@ twintail=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/artifacts/twintail/
 [[ -x $twintail ]] || { echo "$twintail is not there: run ./build.sh first" >&2; exit 1; }
 
 # Chosen on the valid clicks; see docs/quality.md.
-common=(--epochs 5 --patience 0 --schedule linear --feature-dimension 64 --temperature 0.1)
+common=(--epochs 5 --patience 0 --schedule linear --temperature 0.1)
+deep="--feature-dimension 128 --dimension 128"
+linear="--tower none --feature-dimension 128 --dimension 256"
 declare -A variants=(
-  [plain]="--correction none --alpha 0 --id-dropout 0"
-  [logq]="--alpha 0 --id-dropout 0"
-  [id-dropout]="--alpha 0 --id-dropout 0.3"
-  [ssl-random-mask]="--augmentation random-mask --id-dropout 0"
-  [ssl-correlated]="--augmentation correlated --id-dropout 0"
-  [ssl-correlated+id-dropout]="--augmentation correlated --id-dropout 0.3"
+  [plain]="$deep --correction none --alpha 0 --id-dropout 0"
+  [logq]="$deep --alpha 0 --id-dropout 0"
+  [id-dropout]="$deep --alpha 0 --id-dropout 0.3"
+  [ssl-random-mask]="$deep --augmentation random-mask --id-dropout 0"
+  [ssl-correlated]="$deep --augmentation correlated --id-dropout 0"
+  [ssl-correlated+id-dropout]="$deep --augmentation correlated --id-dropout 0.3"
+  [linear-logq]="$linear --alpha 0 --id-dropout 0"
+  [linear-id-dropout]="$linear --alpha 0 --id-dropout 0.3"
+  [linear-ssl-random-mask]="$linear --augmentation random-mask --id-dropout 0"
 )
+order=(plain logq id-dropout ssl-random-mask ssl-correlated ssl-correlated+id-dropout linear-logq linear-id-dropout
+  linear-ssl-random-mask)
+[[ -z ${VARIANTS:-} ]] || read -ra order <<< "$VARIANTS"
+jobs=${JOBS:-1}
+threads=$((($(nproc) + jobs - 1) / jobs))
 
 evaluate() { # FOLDER SPLIT CANDIDATES
   [[ -s $1/$3.json ]] && return
@@ -34,16 +45,30 @@ evaluate() { # FOLDER SPLIT CANDIDATES
   mv "$1/$3.json.part" "$1/$3.json"
 }
 
+one() { # VARIANT SEED
+  local folder=$out/$1-$2 settings
+  if [[ ! -s $folder/weights.safetensors || ! -s $folder/report.html ]]; then
+    read -ra settings <<< "${variants[$1]}"
+    "$twintail" train --interactions "$data/split.csv.gz" --items "$data/items.csv.gz" --out "$folder" --overwrite --quiet \
+      --threads "$threads" --seed "$2" "${common[@]}" "${settings[@]}"
+  fi
+  evaluate "$folder" test warm
+  evaluate "$folder" test_cold cold
+  evaluate "$folder" test_cold all
+}
+
+running=0
 for seed in "${seeds[@]}"; do
-  for name in plain logq id-dropout ssl-random-mask ssl-correlated ssl-correlated+id-dropout; do
-    folder=$out/$name-$seed
-    if [[ ! -s $folder/warm.json ]]; then
-      read -ra settings <<< "${variants[$name]}"
-      "$twintail" train --interactions "$data/split.csv.gz" --items "$data/items.csv.gz" --out "$folder" --overwrite --quiet \
-        --seed "$seed" "${common[@]}" "${settings[@]}"
+  for name in "${order[@]}"; do
+    if ((running >= jobs)); then
+      wait -n
+      running=$((running - 1))
     fi
-    evaluate "$folder" test warm
-    evaluate "$folder" test_cold cold
-    evaluate "$folder" test_cold all
+    one "$name" "$seed" &
+    running=$((running + 1))
   done
+done
+while ((running > 0)); do
+  wait -n
+  running=$((running - 1))
 done

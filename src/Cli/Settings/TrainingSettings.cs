@@ -7,7 +7,7 @@ internal static class TrainingSettings
 {
     private static readonly Dictionary<string, string> Helps = new()
     {
-        [nameof(TrainingOptions.Tower)] = "Widths of the hidden layers of both towers; empty for linear towers",
+        [nameof(TrainingOptions.Tower)] = "Widths of the hidden layers of both towers; none for linear towers",
         [nameof(TrainingOptions.Dimension)] = "Length of the vectors that the towers end in",
         [nameof(TrainingOptions.IdDimension)] = "Length of the item-id embeddings",
         [nameof(TrainingOptions.FeatureDimension)] = "Length of every other embedding; 0: by vocabulary size",

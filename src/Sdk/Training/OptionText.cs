@@ -21,11 +21,15 @@ public static class OptionText
         return string.Join(", ", names) + (IsFlags(type) ? " or several joined by +" : "");
     }
 
+    private const string EmptyList = "none";
+
     /// <summary>A value as text that <see cref="Parse"/> reads back exactly.</summary>
     public static string Format(object value)
     {
         switch (value)
         {
+            case int[] { Length: 0 }:
+                return EmptyList;
             case int[] list:
                 return string.Join(",", Array.ConvertAll(list, x => x.ToString(CultureInfo.InvariantCulture)));
             case bool flag:
@@ -128,7 +132,7 @@ public static class OptionText
 
     private static int[] ParseList(string option, string text)
     {
-        if (text.Length == 0)
+        if (text.Length == 0 || text == EmptyList)
         {
             return Array.Empty<int>();
         }

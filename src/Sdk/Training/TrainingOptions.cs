@@ -22,7 +22,7 @@ public sealed partial record TrainingOptions
     public int IdDimension { get; set; } = 64;
 
     /// <summary>Length of every other embedding; 0: by vocabulary size (8 up to 16 values, 16 up to 256, 32 up to 4096, else 64).</summary>
-    public int FeatureDimension { get; set; }
+    public int FeatureDimension { get; set; } = 64;
 
     /// <summary>How several values of a feature, and the items of a history, are pooled.</summary>
     public Pooling Pooling { get; set; } = Pooling.Mean;
@@ -47,8 +47,8 @@ public sealed partial record TrainingOptions
     /// <summary>Clicks per step, n.</summary>
     public int BatchSize { get; set; } = 2048;
 
-    /// <summary>τ of the main loss (Yi et al. found 0.05 to 0.07 best).</summary>
-    public float Temperature { get; set; } = 0.07f;
+    /// <summary>τ of the main loss. Smaller values favour the items that have clicks, larger ones those without.</summary>
+    public float Temperature { get; set; } = 0.1f;
 
     /// <summary>Whether τ is learnt too (through log 1/τ, at the dense learning rate).</summary>
     public bool LearnTemperature { get; set; }
