@@ -53,13 +53,15 @@ internal sealed class TrainingOptionsTests
     public void TakesTheConfigurationOfAModel() =>
         Assert.That(TrainingOptions.FromJson("{\"twintail_model\": 1, \"options\": {\"epochs\": 3}}").Epochs, Is.EqualTo(3));
 
-    [Test]
-    public void AnEmptyTowerIsLinear()
+    [TestCase("")]
+    [TestCase("none")]
+    public void AnEmptyTowerIsLinear(string text)
     {
         var options = new TrainingOptions();
-        options.Set("tower", "");
+        options.Set("tower", text);
 
         Assert.That(options.Tower, Is.Empty);
+        Assert.That(options.Get("tower"), Is.EqualTo("none"), "which a command line can hold");
         Assert.That(TrainingOptions.FromJson(options.ToJson()).Tower, Is.Empty);
     }
 

@@ -6,6 +6,8 @@ namespace Twintail.Training;
 /// <summary>Names and values of options as text: "batch-size", "rowwise-adagrad", "random-mask+value-dropout", "256,128".</summary>
 public static class OptionText
 {
+    private const string EmptyList = "none";
+
     /// <summary>The kebab-case name of a property or an enum member: BatchSize → batch-size.</summary>
     public static string Name(string pascal) => Words(pascal, '-');
 
@@ -20,8 +22,6 @@ public static class OptionText
 
         return string.Join(", ", names) + (IsFlags(type) ? " or several joined by +" : "");
     }
-
-    private const string EmptyList = "none";
 
     /// <summary>A value as text that <see cref="Parse"/> reads back exactly.</summary>
     public static string Format(object value)
