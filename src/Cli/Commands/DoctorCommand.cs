@@ -65,7 +65,7 @@ internal sealed class DoctorCommand
             facts.Add(("native", "native library", "cannot be loaded"));
             facts.Add(("native_attempts", "tried", new JsonArray([.. error.Attempts.Select(a => JsonValue.Create(a.ToString()))])));
         }
-        catch (TwintailException error)
+        catch (Exception error) when (error is TwintailException or BadArgumentException)
         {
             facts.Add(("native_error", "native library", error.Message));
         }

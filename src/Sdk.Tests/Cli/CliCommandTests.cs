@@ -205,6 +205,17 @@ internal sealed class CliCommandTests
     }
 
     [Test]
+    public void DoctorTellsWhatIsWrongAndGoesOn()
+    {
+        using CliProcess process = CliProcess.StartAfter("export TWINTAIL_ISA=sse9", "doctor", "--json");
+        CliResult result = process.Wait();
+        Assert.That(result.ExitCode, Is.EqualTo(1), result.Error);
+        Assert.That((bool?)result.Json["works"], Is.False);
+        Assert.That((string?)result.Json["native_error"], Does.Contain("TWINTAIL_ISA: expected portable, avx2 or avx512"));
+        Assert.That((string?)result.Json["duckdb"], Does.StartWith("v1."));
+    }
+
+    [Test]
     public void DemoEndsWithATableAPlotAndAReport()
     {
         CliResult result = CliProcess.Succeed("demo", "--out", _folder["demo"], "--catalogue", "400", "--users", "300", "--epochs", "2", "--device", "cpu");
