@@ -96,7 +96,8 @@ internal static class Plots
         map.Colormap = new ScottPlot.Colormaps.Blues().Reversed();
         double largest = values.Cast<double>().Where(double.IsFinite).DefaultIfEmpty(1).Max();
         map.ManualRange = new ScottPlot.Range(0, largest > 0 ? largest : 1);
-        plot.Add.ColorBar(map);
+        ScottPlot.Panels.ColorBar bar = plot.Add.ColorBar(map);
+        bar.Axis.TickLabelStyle.FontName = Font ?? bar.Axis.TickLabelStyle.FontName;
         for (int row = 0; row < count && count <= 24; row++)
         {
             for (int column = 0; column < count; column++)
