@@ -1,6 +1,7 @@
 // Included by linear_kernels_<isa>.cpp only. Plain loops, which compilers turn into vectors of the file's
 // instruction set.
 #include "linear_kernels.h"
+#include "vec16.h"
 
 namespace tt::cpu {
 namespace TT_ISA_NAMESPACE {
