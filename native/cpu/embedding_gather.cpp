@@ -4,6 +4,7 @@
 #include "gather_kernels.h"
 #include "isa_select.h"
 #include "lookups.h"
+#include "shared_lists.h"
 
 namespace tt::cpu {
 namespace {
@@ -22,12 +23,13 @@ class PoolSink {
   };
 
   PoolSink(const Table& table, const tt_embedding* embeddings, const int64_t* columns,
-           const GatherKernels& kernels, Buffers& buffers)
+           const GatherKernels& kernels, Buffers& buffers, bool plain_sums = false)
       : table_(table),
         embeddings_(embeddings),
         columns_(columns),
         kernels_(kernels),
-        buffers_(buffers) {}
+        buffers_(buffers),
+        plain_sums_(plain_sums) {}
 
   void feature(int32_t f) {
     flush();
@@ -62,7 +64,7 @@ class PoolSink {
   }
 
   void end() {
-    bag_->scale = pooling_scale(table_.features[feature_].pooling, total_);
+    bag_->scale = plain_sums_ ? 1.0f : pooling_scale(table_.features[feature_].pooling, total_);
     bag_->last = 1;
   }
 
@@ -81,8 +83,8 @@ class PoolSink {
     if (bag_count_ == 0) return;
     for (int i = 0; i < kReadAhead; ++i) buffers_.ids[used_ + i] = 0;
     const tt_embedding& embedding = embeddings_[table_.features[feature_].embedding];
-    kernels_.pool(PoolJob{embedding.weights, embedding.dim, embedding.dtype, buffers_.ids,
-                          buffers_.bags, bag_count_});
+    kernels_.pool(PoolJob{embedding.weights, embedding.dim, embedding.dim, embedding.dtype,
+                          buffers_.ids, buffers_.bags, bag_count_});
     used_ = 0;
     bag_count_ = 0;
   }
@@ -92,6 +94,7 @@ class PoolSink {
   const int64_t* columns_;
   const GatherKernels& kernels_;
   Buffers& buffers_;
+  bool plain_sums_;  // whatever the features' pooling
   Bag* bag_ = nullptr;
   int32_t feature_ = 0;
   int32_t used_ = 0;
@@ -104,6 +107,33 @@ struct Worker {
   PoolSink::Buffers* buffers;
 };
 
+/// sums [slot_count, width]: every distinct catalogue row of the lists, its values summed.
+float* sum_slots(Context& context, ArenaScope& scope, const Table& table,
+                 const tt_embedding* embeddings, const int64_t* columns, int64_t width,
+                 const GatherKernels& kernels, const SharedLists& lists, const Worker* workers) {
+  auto* sums = scope.get<float>(static_cast<size_t>(lists.slot_count * width));
+  tt_gather_view view = *lists.planned.view;
+  view.vectors = sums;
+  view.ld = width;
+  const PlannedView planned{&view, lists.planned.index, lists.planned.plan};
+  const PackedRows& records = facts_of(table).listed;
+  context.pool.run((lists.slot_count + kBlockRows - 1) / kBlockRows, [&](int64_t block, int w) {
+    PoolSink sink(table, embeddings, columns, kernels, *workers[w].buffers, true);
+    const int64_t end = std::min(lists.slot_count, (block + 1) * kBlockRows);
+    for_each_feature(lists.features, [&](int32_t f) {
+      sink.feature(f);
+      for (int64_t s = block * kBlockRows; s < end; ++s) {
+        const PackedRows::Values values = records.values(f, lists.slot_rows[s]);
+        sink.begin(planned, s, f);
+        if (values.count > 0) sink.ids(values.ids, values.count, kReadable);
+        sink.end();
+      }
+    });
+    sink.chunk_end();
+  });
+  return sums;
+}
+
 }  // namespace
 
 void embedding_gather(Context& context, const Table* table, const tt_embedding* embeddings,
@@ -112,18 +142,31 @@ void embedding_gather(Context& context, const Table* table, const tt_embedding* 
   ArenaScope scope(context.arena);
   const GroupedViews grouped = GroupedViews::make(scope, *table, views, view_count, kBlockRows);
   int64_t columns[TT_MAX_FEATURES];
-  feature_columns(*table, embeddings, columns);
+  const int64_t width = feature_columns(*table, embeddings, columns);
   auto* workers = scope.get<Worker>(static_cast<size_t>(context.pool.threads()));
   for (int w = 0; w < context.pool.threads(); ++w) {
     workers[w] = Worker{WalkScratch::get(context, scope, *table), scope.get<PoolSink::Buffers>(1)};
   }
   const GatherKernels& kernels = TT_SELECT(context.isa, kGather);
 
+  auto* features = scope.get<uint64_t>(static_cast<size_t>(grouped.group_count));
+  for (int32_t g = 0; g < grouped.group_count; ++g) {
+    features[g] = all_features(*table);
+    ArenaScope list_scope(context.arena);
+    const SharedLists* lists = share_lists(context, list_scope, *table, grouped.groups[g]);
+    if (lists == nullptr) continue;
+    features[g] &= ~lists->features;
+    const float* sums = sum_slots(context, list_scope, *table, embeddings, columns, width, kernels,
+                                  *lists, workers);
+    pool_lists(context, list_scope, *table, embeddings, columns, width, kernels, *lists, sums);
+  }
   context.pool.run(grouped.blocks(), [&](int64_t index, int w) {
     const GroupedViews::Block block = grouped.block(index);
+    const uint64_t walked = features[block.group - grouped.groups];
+    if (walked == 0) return;
     check_rows(*table, *block.group, block.begin, block.end);
     PoolSink sink(*table, embeddings, columns, kernels, *workers[w].buffers);
-    Walk<PoolSink>(*table, all_features(*table), *block.group, *workers[w].walk, sink)
+    Walk<PoolSink>(*table, walked, *block.group, *workers[w].walk, sink)
         .rows(block.begin, block.end);
   });
 }

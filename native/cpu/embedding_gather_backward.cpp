@@ -7,6 +7,7 @@
 #include "lookup_sort.h"
 #include "lookups.h"
 #include "merge.h"
+#include "shared_lists.h"
 
 namespace tt::cpu {
 namespace {
@@ -22,30 +23,37 @@ int64_t rows_per_block(const tt_gather_view* views, int32_t view_count) {
   return std::max<int64_t>(1, (chunks + kMostBlocks - 1) / kMostBlocks) * kChunkRows;
 }
 
+/// What the lists of a group share: its slots are rows behind those of the views.
+struct SharedGroup {
+  const SharedLists* lists;  // NULL: nothing
+  const float* gradients;    // [slot_count, width]
+};
+
 /// The embedding tables of a call: which features read them, and where their
 /// gradients lie.
 class GradientLayout {
  public:
   GradientLayout(ArenaScope& scope, const Table& table, const tt_embedding* embeddings,
-                 int32_t embedding_count, const tt_gather_view* views, int32_t view_count)
+                 int32_t embedding_count, const tt_gather_view* views, int32_t view_count,
+                 const SharedGroup* shared, int32_t group_count)
       : tables_(embedding_count) {
     id_bounds_ = scope.get<int64_t>(static_cast<size_t>(tables_));
     rows_ = scope.get<GradientRows>(static_cast<size_t>(tables_));
     scales_ = scope.get<float*>(static_cast<size_t>(tables_));
-    first_row_ = scope.get<int64_t>(static_cast<size_t>(view_count));
-    auto* pieces = scope.get<GradientPiece>(static_cast<size_t>(view_count));
-    int64_t total_rows = 0;
-    for (int32_t v = 0; v < view_count; ++v) {
-      first_row_[v] = total_rows;
-      pieces[v] = GradientPiece{views[v].vectors, views[v].ld, total_rows, total_rows + views[v].n};
-      total_rows += views[v].n;
-    }
+    const int32_t pieces = view_count + group_count;
+    first_row_ = scope.get<int64_t>(static_cast<size_t>(pieces));
+    pieces_ = scope.get<GradientPiece>(static_cast<size_t>(pieces));
     int64_t columns[TT_MAX_FEATURES];
-    feature_columns(table, embeddings, columns);
+    const int64_t width = feature_columns(table, embeddings, columns);
+    for (int32_t v = 0; v < view_count; ++v) add_piece(views[v].vectors, views[v].ld, views[v].n);
+    for (int32_t g = 0; g < group_count; ++g) {
+      const SharedLists* lists = shared[g].lists;
+      add_piece(shared[g].gradients, width, lists != nullptr ? lists->slot_count : 0);
+    }
     for (int32_t t = 0; t < tables_; ++t) {
-      add_table(scope, table, t, columns, total_rows);
-      rows_[t].pieces = pieces;
-      rows_[t].piece_count = view_count;
+      add_table(scope, table, t, columns, total_rows_);
+      rows_[t].pieces = pieces_;
+      rows_[t].piece_count = piece_count_;
     }
   }
 
@@ -53,12 +61,18 @@ class GradientLayout {
   const int64_t* id_bounds() const { return id_bounds_; }
   const GradientRows& rows(int32_t table) const { return rows_[table]; }
 
-  uint32_t bag(int32_t view, int64_t row, int32_t table, int32_t f) const {
-    return static_cast<uint32_t>(((first_row_[view] + row) << rows_[table].slot_bits) + slot_[f]);
+  /// piece: a view, or behind all views a group's slots.
+  uint32_t bag(int32_t piece, int64_t row, int32_t table, int32_t f) const {
+    return static_cast<uint32_t>(((first_row_[piece] + row) << rows_[table].slot_bits) + slot_[f]);
   }
   float* scales(int32_t table) const { return scales_[table]; }
 
  private:
+  void add_piece(const float* gradients, int64_t ld, int64_t rows) {
+    first_row_[piece_count_] = total_rows_;
+    pieces_[piece_count_++] = GradientPiece{gradients, ld, total_rows_, total_rows_ + rows};
+    total_rows_ += rows;
+  }
   void add_table(ArenaScope& scope, const Table& table, int32_t t, const int64_t* columns,
                  int64_t total_rows) {
     int32_t slots = 0;
@@ -95,13 +109,16 @@ class GradientLayout {
   int64_t* id_bounds_;
   GradientRows* rows_;
   float** scales_;
-  int64_t* first_row_;  // global row of each view's first
+  int64_t* first_row_;  // global row of each piece's first
+  GradientPiece* pieces_;
+  int32_t piece_count_ = 0;
+  int64_t total_rows_ = 0;
   int64_t slot_[TT_MAX_FEATURES] = {};
 };
 
 /// Room for the lookups of a block: every bag's values, or the one default.
-void count_lookups(const Table& table, const GroupedViews::Block& block, LookupSort& sort,
-                   int64_t index) {
+void count_lookups(const Table& table, const GroupedViews::Block& block, uint64_t shared,
+                   LookupSort& sort, int64_t index) {
   const TableFacts& facts = facts_of(table);
   const int64_t* lists = table.list_offsets;
   for (int32_t f = 0; f < table.feature_count; ++f) {
@@ -110,7 +127,9 @@ void count_lookups(const Table& table, const GroupedViews::Block& block, LookupS
     for (int64_t i = block.begin; i < block.end; ++i) {
       const int32_t row = block.group->rows[i];
       int64_t count = 0;
-      if (feature.through_list == 0) {
+      if ((shared >> f & 1) != 0) {
+        count = 1;
+      } else if (feature.through_list == 0) {
         count = facts.direct.values(f, row).count;
       } else {
         for (int64_t k = lists[row]; k < lists[row + 1]; ++k) {
@@ -127,6 +146,13 @@ class LookupSink {
  public:
   LookupSink(const Table& table, const GradientLayout& layout, LookupSort::Writer writer)
       : table_(table), layout_(layout), writer_(writer) {}
+
+  /// A whole bag whose gradient needs no scale.
+  void bag(int32_t piece, int64_t row, int32_t f, const int32_t* ids, int64_t count) {
+    const uint32_t bag = layout_.bag(piece, row, embedding_, f);
+    for (int64_t i = 0; i < count; ++i) writer_.put(embedding_, ids[i], bag);
+    if (scales_ != nullptr) scales_[bag] = 1.0f;
+  }
 
   void feature(int32_t f) {
     embedding_ = table_.features[f].embedding;
@@ -157,22 +183,130 @@ class LookupSink {
   int64_t total_ = 0;
 };
 
-void sort_lookups(Context& context, ArenaScope& scope, const Table& table,
-                  const GroupedViews& grouped, const GradientLayout& layout, LookupSort& sort) {
-  context.pool.run(grouped.blocks(), [&](int64_t index, int) {
+/// The lookups behind a group's slots, and the defaults of its rows.
+class SharedLookups {
+ public:
+  SharedLookups(const Table& table, const SharedLists& lists, int32_t piece)
+      : table_(table), lists_(lists), piece_(piece) {}
+
+  static int64_t blocks(const SharedGroup& group) {
+    return group.lists != nullptr ? (group.lists->slot_count + kSlots - 1) / kSlots : 0;
+  }
+
+  void count(int64_t block, LookupSort& sort, int64_t index) const {
+    for_each_feature(lists_.features, [&](int32_t f) {
+      int64_t& capacity = sort.capacity(index, table_.features[f].embedding);
+      for (int64_t s = block * kSlots; s < end(block); ++s) capacity += values(f, s).count;
+    });
+  }
+
+  void write(int64_t block, LookupSink& sink) const {
+    for_each_feature(lists_.features, [&](int32_t f) {
+      sink.feature(f);
+      for (int64_t s = block * kSlots; s < end(block); ++s) {
+        const PackedRows::Values found = values(f, s);
+        sink.bag(piece_, s, f, found.ids, found.count);
+      }
+    });
+  }
+
+  void write_defaults(int64_t begin, int64_t end, LookupSink& sink) const {
+    for_each_feature(lists_.features, [&](int32_t f) {
+      sink.feature(f);
+      for (int64_t i = begin; i < end; ++i) {
+        if (lists_.scales[i * lists_.scale_ld + f] != 0.0f) continue;
+        sink.bag(lists_.planned.index, i, f, kDefaultIds, 1);
+      }
+    });
+  }
+
+ private:
+  static constexpr int64_t kSlots = 1024;
+  int64_t end(int64_t block) const { return std::min(lists_.slot_count, (block + 1) * kSlots); }
+  PackedRows::Values values(int32_t f, int64_t slot) const {
+    return facts_of(table_).listed.values(f, lists_.slot_rows[slot]);
+  }
+
+  const Table& table_;
+  const SharedLists& lists_;
+  int32_t piece_;
+};
+
+/// The lists that each group shares, and the gradients of their slots. shared [group_count].
+SharedGroup* share_groups(Context& context, ArenaScope& scope, const Table& table,
+                          const tt_embedding* embeddings, const GroupedViews& grouped) {
+  auto* shared = scope.get<SharedGroup>(static_cast<size_t>(grouped.group_count));
+  int64_t columns[TT_MAX_FEATURES];
+  const int64_t width = feature_columns(table, embeddings, columns);
+  const GatherKernels& kernels = TT_SELECT(context.isa, kGather);
+  for (int32_t g = 0; g < grouped.group_count; ++g) {
+    shared[g] = SharedGroup{share_lists(context, scope, table, grouped.groups[g]), nullptr};
+    if (shared[g].lists == nullptr) continue;
+    shared[g].gradients = slot_gradients(context, scope, table, embeddings, columns, width, kernels,
+                                         *shared[g].lists);
+  }
+  return shared;
+}
+
+/// The blocks of the views' rows, then those of each group's slots.
+struct SortBlocks {
+  const GroupedViews& grouped;
+  const SharedGroup* shared;
+  int32_t view_count;
+
+  int64_t count() const {
+    int64_t total = grouped.blocks();
+    for (int32_t g = 0; g < grouped.group_count; ++g) total += SharedLookups::blocks(shared[g]);
+    return total;
+  }
+  /// Calls use(lookups, block) for a block behind those of the rows.
+  template <class Use>
+  void slots(const Table& table, int64_t index, Use use) const {
+    index -= grouped.blocks();
+    int32_t g = 0;
+    while (index >= SharedLookups::blocks(shared[g])) index -= SharedLookups::blocks(shared[g++]);
+    use(SharedLookups(table, *shared[g].lists, view_count + g), index);
+  }
+};
+
+void sort_lookups(Context& context, ArenaScope& scope, const Table& table, const SortBlocks& blocks,
+                  const GradientLayout& layout, LookupSort& sort) {
+  const GroupedViews& grouped = blocks.grouped;
+  const auto lists_of = [&](const GroupedViews::Block& block) {
+    return blocks.shared[block.group - grouped.groups].lists;
+  };
+  context.pool.run(blocks.count(), [&](int64_t index, int) {
+    if (index >= grouped.blocks()) {
+      blocks.slots(table, index, [&](const SharedLookups& lookups, int64_t block) {
+        lookups.count(block, sort, index);
+      });
+      return;
+    }
     const GroupedViews::Block block = grouped.block(index);
     check_rows(table, *block.group, block.begin, block.end);
-    count_lookups(table, block, sort, index);
+    const SharedLists* lists = lists_of(block);
+    count_lookups(table, block, lists != nullptr ? lists->features : 0, sort, index);
   });
   sort.allocate();
   auto* scratch = scope.get<WalkScratch*>(static_cast<size_t>(context.pool.threads()));
   for (int w = 0; w < context.pool.threads(); ++w)
     scratch[w] = WalkScratch::get(context, scope, table);
-  context.pool.run(grouped.blocks(), [&](int64_t index, int w) {
-    const GroupedViews::Block block = grouped.block(index);
+  context.pool.run(blocks.count(), [&](int64_t index, int w) {
     LookupSink sink(table, layout, sort.writer(index));
-    Walk<LookupSink>(table, all_features(table), *block.group, *scratch[w], sink)
-        .rows(block.begin, block.end);
+    if (index >= grouped.blocks()) {
+      blocks.slots(table, index, [&](const SharedLookups& lookups, int64_t block) {
+        lookups.write(block, sink);
+      });
+      return;
+    }
+    const GroupedViews::Block block = grouped.block(index);
+    uint64_t walked = all_features(table);
+    if (const SharedLists* lists = lists_of(block)) {
+      walked &= ~lists->features;
+      SharedLookups(table, *lists, 0).write_defaults(block.begin, block.end, sink);
+    }
+    if (walked == 0) return;
+    Walk<LookupSink>(table, walked, *block.group, *scratch[w], sink).rows(block.begin, block.end);
   });
   sort.sort();
 }
@@ -186,9 +320,12 @@ void backward(Context& context, const Table& table, const tt_embedding* embeddin
   ArenaScope scope(context.arena);
   const GroupedViews grouped =
       GroupedViews::make(scope, table, views, view_count, rows_per_block(views, view_count));
-  const GradientLayout layout(scope, table, embeddings, embedding_count, views, view_count);
-  LookupSort sort(context, scope, layout.tables(), layout.id_bounds(), grouped.blocks());
-  sort_lookups(context, scope, table, grouped, layout, sort);
+  const SharedGroup* shared = share_groups(context, scope, table, embeddings, grouped);
+  const SortBlocks blocks{grouped, shared, view_count};
+  const GradientLayout layout(scope, table, embeddings, embedding_count, views, view_count, shared,
+                              grouped.group_count);
+  LookupSort sort(context, scope, layout.tables(), layout.id_bounds(), blocks.count());
+  sort_lookups(context, scope, table, blocks, layout, sort);
   Merge merge(context, scope, sort, layout.tables());
   auto* jobs = scope.get<MergeJob>(static_cast<size_t>(embedding_count));
   for (int32_t t = 0; t < embedding_count; ++t) {

@@ -19,8 +19,9 @@ struct Bag {
 };
 
 struct PoolJob {
-  const void* weights;  // [rows, dim]
+  const void* weights;  // [rows, dim], `stride` elements from row to row
   int32_t dim;
+  int64_t stride;
   int32_t dtype;       // tt_dtype
   const int32_t* ids;  // those of all bags, one after the other, and kReadAhead more
   const Bag* bags;

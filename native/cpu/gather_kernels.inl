@@ -34,7 +34,7 @@ struct Bfloat16 {
 template <class Type, int V, bool Tail>
 void pool_columns(const PoolJob& job, int64_t column, int tail) {
   using Element = typename Type::Element;
-  const int64_t dim = job.dim;
+  const int64_t stride = job.stride;
   const auto* weights = static_cast<const Element*>(job.weights) + column;
   const size_t bytes =
       (static_cast<size_t>(V - (Tail ? 1 : 0)) * 16 + static_cast<size_t>(tail)) * sizeof(Element);
@@ -42,7 +42,7 @@ void pool_columns(const PoolJob& job, int64_t column, int tail) {
     return Tail && v == V - 1 ? Type::load(p + 16 * v, tail) : Type::load(p + 16 * v);
   };
   const int32_t* ids = job.ids;
-  for (int i = 0; i < kReadAhead; ++i) prefetch_bytes(weights + ids[i] * dim, bytes);
+  for (int i = 0; i < kReadAhead; ++i) prefetch_bytes(weights + ids[i] * stride, bytes);
   for (int64_t b = 0; b < job.bag_count; ++b) {
     const Bag& bag = job.bags[b];
     if (b + kBagsAhead < job.bag_count) prefetch_write(job.bags[b + kBagsAhead].out + column);
@@ -56,8 +56,8 @@ void pool_columns(const PoolJob& job, int64_t column, int tail) {
       }
     }
     for (int32_t i = 0; i < bag.count; ++i) {
-      prefetch_bytes(weights + ids[i + kReadAhead] * dim, bytes);
-      const Element* row = weights + ids[i] * dim;
+      prefetch_bytes(weights + ids[i + kReadAhead] * stride, bytes);
+      const Element* row = weights + ids[i] * stride;
       TT_UNROLL for (int v = 0; v < V; ++v) sums[v] = sums[v] + load(row, v);
     }
     ids += bag.count;

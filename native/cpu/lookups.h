@@ -190,6 +190,21 @@ class Walk {
         scratch_(scratch),
         sink_(sink) {}
 
+  /// Calls the sink's list(row, kept list, masks) for the rows [begin, end) of a group of one view. Nothing
+  /// else of the sink is needed then.
+  void lists(int64_t begin, int64_t end) {
+    while (begin < end) {
+      const int64_t behind = end_of_chunk(begin, end);
+      const auto rows = static_cast<int>(behind - begin);
+      decide_masks(begin, rows);
+      decide_lists(begin, rows);
+      for (int r = 0; r < rows; ++r) {
+        sink_.list(begin + r, scratch_.kept[0][r], scratch_.masks[0][r]);
+      }
+      begin = behind;
+    }
+  }
+
   /// The rows [begin, end) of the group, which were checked.
   void rows(int64_t begin, int64_t end) {
     feature_count_ = 0;
