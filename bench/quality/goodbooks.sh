@@ -2,7 +2,8 @@
 # Trains every variant of the method on goodbooks with several seeds, and evaluates each on the test clicks.
 #   bench/quality/goodbooks.sh DATA OUT [SEED ...]
 # DATA: the folder with split.csv.gz and items.csv.gz. OUT: a folder for models and results.
-# The results of a model are OUT/VARIANT-SEED/{warm,cold,all}.json; summary.py makes the table of docs/quality.md from them.
+# The results of a model are OUT/VARIANT-SEED/{warm,cold,all}.json, its differences from another one, user by user,
+# {warm,cold,all}-against-OTHER.json; summary.py makes the tables of docs/quality.md from them.
 # What is there already is left alone, so that a stopped run can be continued.
 # VARIANTS, JOBS (environment): only these variants; so many models at once, each on its share of the processors.
 set -euo pipefail
@@ -38,11 +39,17 @@ order=(plain logq id-dropout ssl-random-mask ssl-correlated ssl-correlated+id-dr
 jobs=${JOBS:-1}
 threads=$((($(nproc) + jobs - 1) / jobs))
 
-evaluate() { # FOLDER SPLIT CANDIDATES
-  [[ -s $1/$3.json ]] && return
-  "$twintail" evaluate --model "$1" --interactions "$data/split.csv.gz" --split "$2" --candidates "$3" --json \
-    > "$1/$3.json.part"
-  mv "$1/$3.json.part" "$1/$3.json"
+evaluate() { # FOLDER SPLIT CANDIDATES RESULT [--against FOLDER]
+  [[ -s $1/$4.json ]] && return
+  "$twintail" evaluate --model "$1" --interactions "$data/split.csv.gz" --split "$2" --candidates "$3" "${@:5}" --json \
+    > "$1/$4.json.part"
+  mv "$1/$4.json.part" "$1/$4.json"
+}
+
+evaluate_all() { # FOLDER SUFFIX [--against FOLDER]
+  evaluate "$1" test warm "warm$2" "${@:3}"
+  evaluate "$1" test_cold cold "cold$2" "${@:3}"
+  evaluate "$1" test_cold all "all$2" "${@:3}"
 }
 
 one() { # VARIANT SEED
@@ -52,9 +59,7 @@ one() { # VARIANT SEED
     "$twintail" train --interactions "$data/split.csv.gz" --items "$data/items.csv.gz" --out "$folder" --overwrite --quiet \
       --threads "$threads" --seed "$2" "${common[@]}" "${settings[@]}"
   fi
-  evaluate "$folder" test warm
-  evaluate "$folder" test_cold cold
-  evaluate "$folder" test_cold all
+  evaluate_all "$folder" ""
 }
 
 running=0
@@ -71,4 +76,14 @@ done
 while ((running > 0)); do
   wait -n
   running=$((running - 1))
+done
+
+# What a part of the method does to the model without it.
+for seed in "${seeds[@]}"; do
+  for pair in id-dropout:logq ssl-random-mask:logq ssl-correlated:logq ssl-correlated+id-dropout:id-dropout \
+    linear-logq:logq linear-ssl-random-mask:linear-logq; do
+    model=$out/${pair%:*}-$seed other=$out/${pair#*:}-$seed
+    [[ -s $model/all.json && -s $other/all.json ]] || continue
+    evaluate_all "$model" "-against-${pair#*:}" --against "$other"
+  done
 done
