@@ -50,13 +50,13 @@ public static class DatasetReader
         }
 
         CheckColumns(options, items, users);
-        int described = items.Ids.Count;
+        int described = items.Ids.Count, describedUsers = users.Ids.Count;
         var clicks = new ClickReader(options, users.Ids, items.Ids);
         clicks.Read(duck, clicksFile, cancel);
         Dictionary<string, Interactions> splits = clicks.BySplit(int.MaxValue, int.MaxValue);
         string split = Validate(options, clicks, splits, users.Ids.Count, clicksFile);
         var dataset = new Dataset(items.Build("items"), users.Build("users"), splits);
-        bool catalogue = options.Items != null;
+        bool catalogue = options.Items != null, userFile = options.Users != null;
         return new LoadedDataset(dataset, new DatasetReport
         {
             Items = dataset.Items.Rows,
@@ -65,6 +65,8 @@ public static class DatasetReader
             AbsentItems = catalogue ? items.Ids.Count - described : 0,
             AbsentItemClicks = catalogue ? clicks.CountItemsFrom(described) : 0,
             AbsentItemExamples = catalogue ? dataset.Items.Ids.Skip(described).Take(Examples).ToArray() : [],
+            AbsentUsers = userFile ? users.Ids.Count - describedUsers : 0,
+            AbsentUserExamples = userFile ? dataset.Users.Ids.Skip(describedUsers).Take(Examples).ToArray() : [],
             DuplicateItems = items.Duplicates,
             DuplicateUsers = users.Duplicates,
             Columns = [.. items.Reports, .. users.Reports],

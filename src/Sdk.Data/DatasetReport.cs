@@ -44,6 +44,12 @@ public sealed record DatasetReport
     /// <summary>Some of their ids.</summary>
     public IReadOnlyList<string> AbsentItemExamples { get; init; } = [];
 
+    /// <summary>Users with clicks that the users' file lacks; they are kept without its features. 0 without such a file.</summary>
+    public int AbsentUsers { get; init; }
+
+    /// <summary>Some of their ids.</summary>
+    public IReadOnlyList<string> AbsentUserExamples { get; init; } = [];
+
     /// <summary>Rows of the catalogue that repeat an item and were left out.</summary>
     public int DuplicateItems { get; init; }
 
@@ -64,9 +70,14 @@ public sealed record DatasetReport
     {
         if (AbsentItems > 0)
         {
-            string examples = string.Join(", ", AbsentItemExamples);
-            yield return $"{AbsentItems} clicked items ({AbsentItemClicks} clicks) are not in the catalogue and are kept with their id alone: {examples}"
-                + (AbsentItems > AbsentItemExamples.Count ? ", ..." : "");
+            yield return $"{AbsentItems} clicked items ({AbsentItemClicks} clicks) are not in the catalogue and are kept with their id alone: "
+                + Examples(AbsentItemExamples, AbsentItems);
+        }
+
+        if (AbsentUsers > 0)
+        {
+            yield return $"{AbsentUsers} of {Users} users are not in the users' file and are kept without features: "
+                + Examples(AbsentUserExamples, AbsentUsers);
         }
 
         if (DuplicateItems > 0)
@@ -79,6 +90,8 @@ public sealed record DatasetReport
             yield return $"{DuplicateUsers} rows of the users' file repeat a user and were left out";
         }
     }
+
+    private static string Examples(IReadOnlyList<string> some, int all) => string.Join(", ", some) + (all > some.Count ? ", ..." : "");
 }
 
 /// <summary>A data set and what was found while reading it.</summary>

@@ -39,6 +39,7 @@ internal static class DataNotes
         ["split"] = report.Split,
         ["absent_items"] = report.AbsentItems,
         ["absent_item_clicks"] = report.AbsentItemClicks,
+        ["absent_users"] = report.AbsentUsers,
         ["duplicate_items"] = report.DuplicateItems,
         ["duplicate_users"] = report.DuplicateUsers,
         ["columns"] = new JsonArray([.. report.Columns.Select(c => new JsonObject

@@ -216,6 +216,22 @@ internal sealed class BadFileTests
         });
     }
 
+    [Test]
+    public void UsersAbsentFromTheirFileAreCountedAndKept()
+    {
+        var options = new DatasetOptions
+        {
+            Interactions = _folder.Write("c.csv", "user_id,item_id\nann,i1\nbob,i2\n1.0,i2\nbob,i1\n"),
+            Users = _folder.Write("u.csv", "user_id,country\nann,at\n1,de\n"),
+            Validation = ValidationPolicy.None,
+        };
+        LoadedDataset loaded = DatasetReader.Read(options);
+        Assert.That(loaded.Report.AbsentUsers, Is.EqualTo(2));
+        Assert.That(loaded.Report.Notes(), Has.Exactly(1).EqualTo("2 of 4 users are not in the users' file and are kept without features: bob, 1.0"));
+        Assert.That(loaded.Dataset.Users.Columns[0].Values.Skip(2), Is.EqualTo(new[] { 0, 0 }));
+        Assert.That(DatasetReader.Read(options with { Users = null }).Report.AbsentUsers, Is.Zero, "no file, nobody absent");
+    }
+
     private static DatasetException Refuse(string clicks)
     {
         DatasetException error = DataFolder.Refused(new DatasetOptions { Interactions = clicks });
