@@ -84,15 +84,15 @@ internal static class Failures
         _ => $"{error.GetType().Name}: {error.Message} (a defect of Twintail; --verbose shows where)",
     };
 
-    private static bool IsTooLarge(Exception error) =>
-        error.StackTrace?.Contains("System.IO.RandomAccess", StringComparison.Ordinal) == true
-        || error.StackTrace?.Contains("System.IO.FileStream", StringComparison.Ordinal) == true;
-
-    // Messages quote names and values of files. What a terminal would obey or break the line at is shown as a question mark.
-    private static string OneLine(string text)
+    /// <summary>A message in one line: it quotes names and values of files, and what a terminal would obey becomes a question mark.</summary>
+    public static string OneLine(string text)
     {
         string line = string.Join(" ", text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
         char[] shown = [.. line.Select(c => c is '\t' or '\r' ? ' ' : char.IsControl(c) || c is '\u2028' or '\u2029' ? '?' : c)];
         return shown.Length <= MostCharacters ? new string(shown) : string.Concat(shown.AsSpan(0, MostCharacters), "...");
     }
+
+    private static bool IsTooLarge(Exception error) =>
+        error.StackTrace?.Contains("System.IO.RandomAccess", StringComparison.Ordinal) == true
+        || error.StackTrace?.Contains("System.IO.FileStream", StringComparison.Ordinal) == true;
 }

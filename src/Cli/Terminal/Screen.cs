@@ -51,7 +51,7 @@ internal sealed class Screen
     public void Warn(string text)
     {
         Notes.Markup("[yellow]warning:[/] ");
-        WriteLine(Notes, Console.Error, Console.IsErrorRedirected, text);
+        WriteLine(Notes, Console.Error, Console.IsErrorRedirected, Failures.OneLine(text));
     }
 
     /// <summary>A part of the result for people; nothing where JSON is asked for.</summary>

@@ -130,6 +130,9 @@ internal sealed class CliErrorTests
         Assert.That(error, Does.Contain("column 'user_id': the column is missing"));
         Assert.That(error.Where(c => char.IsControl(c) || c == '\u2028'), Is.Empty);
         Assert.That(error, Has.Length.LessThan(1000));
+        clicks = _folder.Write("absent.csv", "user_id,item_id\na,i00001\na,\"\x1b[31m\nx\"\nb,i00002\n");
+        CliResult result = CliProcess.Succeed([.. TinyTraining.Command(_folder["m"]), "--interactions", clicks, "--epochs", "1"]);
+        Assert.That(result.Error, Does.Not.Contain('\x1b').And.Contain("kept with their id alone: ?[31m x\n"));
     }
 
     [Test]
