@@ -89,6 +89,21 @@ public sealed record DatasetReport
         {
             yield return $"{DuplicateUsers} rows of the users' file repeat a user and were left out";
         }
+
+        foreach (ColumnReport column in Columns.Where(IsIdentifier))
+        {
+            yield return $"column '{column.Name}' has a value of its own in nearly every row, like an id: it says nothing of new {column.Table}; "
+                + "ignore it unless it is there to be shown";
+        }
+    }
+
+    // Names, titles, URLs.
+    private bool IsIdentifier(ColumnReport column)
+    {
+        const int FewRows = 50;
+        const double NearlyAll = 0.9;
+        double rows = (column.Table == "items" ? Items : Users) * (1 - column.Missing);
+        return column.Kind == ColumnKind.Categorical && rows >= FewRows && column.Values >= NearlyAll * rows;
     }
 
     private static string Examples(IReadOnlyList<string> some, int all) => string.Join(", ", some) + (all > some.Count ? ", ..." : "");

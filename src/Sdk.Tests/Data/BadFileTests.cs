@@ -232,6 +232,20 @@ internal sealed class BadFileTests
         Assert.That(DatasetReader.Read(options with { Users = null }).Report.AbsentUsers, Is.Zero, "no file, nobody absent");
     }
 
+    [Test]
+    public void ColumnsLikeIdsAreToldOf()
+    {
+        // 100 items; title: a value each; series: 40 of the 50 that have one; maker: two of each.
+        IEnumerable<string> rows = Enumerable.Range(0, 100).Select(i => $"i{i},title {i},{(i < 50 ? $"s{Math.Min(i, 39)}" : "")},m{i / 2}");
+        LoadedDataset loaded = DatasetReader.Read(new DatasetOptions
+        {
+            Interactions = _folder.Write("c.csv", "user_id,item_id\nann,i1\nbob,i2\n"),
+            Items = _folder.Write("i.csv", "item_id,title,series,maker\n" + string.Join('\n', rows) + "\n"),
+            Validation = ValidationPolicy.None,
+        });
+        Assert.That(loaded.Report.Notes().Single(), Does.StartWith("column 'title' has a value of its own in nearly every row"));
+    }
+
     private static DatasetException Refuse(string clicks)
     {
         DatasetException error = DataFolder.Refused(new DatasetOptions { Interactions = clicks });
