@@ -121,6 +121,11 @@ internal sealed class SourceFile
             var start = new byte[4];
             using (FileStream file = File.OpenRead(path))
             {
+                if (!file.CanSeek)
+                {
+                    throw new DatasetException("this is a pipe, and the file has to be read more than once; write it to disk first", path);
+                }
+
                 if (file.ReadAtLeast(start, start.Length, throwOnEndOfStream: false) == 0)
                 {
                     throw new DatasetException("the file is empty", path);

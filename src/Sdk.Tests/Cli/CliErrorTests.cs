@@ -25,6 +25,15 @@ internal sealed class CliErrorTests
     }
 
     [Test]
+    public void PipeInPlaceOfAFile()
+    {
+        // As <(zcat clicks.csv.gz) gives in a shell: its start would be gone when it is read for the second time.
+        using CliProcess process = CliProcess.StartAfter(
+            "exec 9< <(cat " + TinyTraining.Items + ")", "mi", "--items", "/dev/fd/9");
+        Assert.That(CliProcess.Failed(process.Wait()), Does.Contain("/dev/fd/9: this is a pipe, and the file has to be read more than once; write it to disk first"));
+    }
+
+    [Test]
     public void MissingColumn()
     {
         string clicks = _folder.Write("clicks.csv", "user,item_id\na,i00001\n");
