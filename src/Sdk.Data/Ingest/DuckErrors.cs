@@ -20,6 +20,7 @@ internal static partial class DuckErrors
         Match counts = ColumnCounts().Match(message);
         string problem = counts.Success
             ? $"expected {counts.Groups[1].Value} values as in the header, got {counts.Groups[2].Value}"
+            : message.Contains("Maximum line size", StringComparison.Ordinal) ? "the line is too long; does a quoted value not end?"
             : message.Contains("unterminated quote", StringComparison.Ordinal) ? "a quoted value does not end"
             : message.Contains("unicode", StringComparison.Ordinal) ? "the text is not UTF-8"
             : FirstLine(message[(csv.Index + csv.Length)..].TrimStart());

@@ -141,6 +141,7 @@ internal sealed class BadFileTests
     {
         Assert.That(Refuse(_folder.Write("q.csv", "user_id,item_id\nann,\"i1\nbob,i2\n")).Problem, Is.EqualTo("a quoted value does not end"));
         Assert.That(Refuse(_folder.Write("l.csv", Encoding.Latin1.GetBytes("user_id,item_id\näöü,i1\n"))).Problem, Is.EqualTo("the text is not UTF-8"));
+        Assert.That(Refuse(_folder.Write("m.csv", $"user_id,item_id\na,{new string('x', 3_000_000)}\n")).Problem, Is.EqualTo("the line is too long; does a quoted value not end?"));
         Assert.That(Refuse(_folder.Write("t.csv", "user_id,item_id,user_id\na,b,c\n")).Problem, Does.Contain("twice"));
     }
 
