@@ -50,6 +50,7 @@ internal sealed class TableReader
                 ColumnNames = file.Columns.Where(c => c.Name.Length > 0).Select(c => c.Name).ToArray();
                 IEnumerable<string> names = features
                     ?? ColumnNames.Where(name => name != idColumn && !_options.Ignore.Contains(name));
+                CheckNames(features ?? [], idColumn);
                 _columns = names.Select(n => new TokenColumn(n, file.Column(n).IsList, _options.ListSeparator)).ToList();
             }
 
@@ -91,6 +92,21 @@ internal sealed class TableReader
         }
 
         return new FeatureTable(ids, features);
+    }
+
+    private void CheckNames(IReadOnlyList<string> features, string idColumn)
+    {
+        string argument = _what == "user" ? "user_features" : "features";
+        string? repeated = features.GroupBy(name => name).FirstOrDefault(group => group.Count() > 1)?.Key;
+        if (repeated != null)
+        {
+            throw new BadArgumentException(argument, "each column once", $"'{repeated}' twice");
+        }
+
+        if (features.Contains(idColumn))
+        {
+            throw new BadArgumentException(argument, $"columns other than the {_what}'s id, which needs no naming", $"'{idColumn}'");
+        }
     }
 
     private static ColumnKind KindOf(FeatureColumn? column) => column switch

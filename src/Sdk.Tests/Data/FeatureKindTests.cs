@@ -117,6 +117,10 @@ internal sealed class FeatureKindTests
         Assert.Throws<BadArgumentException>(() => Read("x", ["1"], o => o with { MinValueCount = 0 }));
         Assert.Throws<BadArgumentException>(() => Read("x", ["1"], o => o with { Threads = -1 }));
         Assert.Throws<BadArgumentException>(() => DatasetReader.Read(new DatasetOptions()));
+        BadArgumentException error = Assert.Throws<BadArgumentException>(() => Read("x", ["1"], o => o with { Features = ["x", "x"] }))!;
+        Assert.That((error.Argument, error.Got), Is.EqualTo(("features", "'x' twice")));
+        error = Assert.Throws<BadArgumentException>(() => Read("x", ["1"], o => o with { Features = ["x", "item_id"] }))!;
+        Assert.That((error.Argument, error.Got), Is.EqualTo(("features", "'item_id'")));
     }
 
     private LoadedItems Read(string name, IEnumerable<string> values, Func<DatasetOptions, DatasetOptions>? change = null)
