@@ -202,6 +202,10 @@ void named_barrier_arrive(unsigned id, unsigned threads, Where where) {
   arrive(id, threads, 0, Vote::kNone, false, where);
 }
 
+void free_threads() {
+  machine.threads.clear();
+}
+
 unsigned thread_rank() {
   return machine.current->id;
 }

@@ -13,6 +13,7 @@
 #include <map>
 
 #include "machine.h"
+#include "pattern.h"
 #include "shadow.h"
 
 namespace simt {
@@ -65,7 +66,6 @@ std::string damage_of(const Allocation&) {
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kGuard = 1 << 20;  // address space on both sides; costs no memory
 constexpr std::ptrdiff_t kPatternBytes = 256;
-constexpr unsigned char kPattern = 0xa5;
 constexpr std::size_t kQuarantine = 1024;  // freed allocations
 
 std::size_t round_up(std::size_t n, std::size_t unit) {
@@ -80,8 +80,8 @@ bool map_allocation(Allocation& a) {
   a.map = static_cast<unsigned char*>(map);
   mprotect(a.map + kGuard, a.map_bytes - 2 * kGuard, PROT_READ | PROT_WRITE);
   a.data = a.map + a.map_bytes - kGuard - round_up(a.size, kAlign);
-  std::memset(a.data - kPatternBytes, kPattern, kPatternBytes);
-  std::memset(a.end(), kPattern, static_cast<std::size_t>(a.map + a.map_bytes - kGuard - a.end()));
+  pattern_fill(a.data - kPatternBytes, a.data);
+  pattern_fill(a.end(), a.map + a.map_bytes - kGuard);
   shadow::add(a.data, a.size, false);
   if (a.space == Space::kPinned) shadow::host_wrote(a.data, a.size);  // the host's writes go unseen
   return true;
@@ -104,12 +104,12 @@ void set_access(const Allocation& a, bool allowed) {
 }
 
 std::string damage_of(const Allocation& a) {
-  for (std::ptrdiff_t i = 0; i < kPatternBytes; i++)
-    if (a.data[i - kPatternBytes] != kPattern)
-      return format("%td bytes before %s", kPatternBytes - i,
-                    describe_device_address(a.data).c_str());
-  for (const unsigned char* p = a.end(); p < a.map + a.map_bytes - kGuard; p++)
-    if (*p != kPattern) return describe_device_address(p);
+  const std::ptrdiff_t before = pattern_damage(a.data - kPatternBytes, a.data);
+  if (before >= 0)
+    return format("%td bytes before %s", kPatternBytes - before,
+                  describe_device_address(a.data).c_str());
+  const std::ptrdiff_t after = pattern_damage(a.end(), a.map + a.map_bytes - kGuard);
+  if (after >= 0) return describe_device_address(a.end() + after);
   return "";
 }
 

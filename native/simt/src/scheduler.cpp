@@ -57,6 +57,7 @@ void ready_clear() {
   ready.policy = policy();
   ready.head = ready.count = 0;
   ready.heap.clear();
+  ready.heap.reserve(kRing);  // here: a thread that let it grow would seem to free another's memory
   ready.last_turn = kPatient;
   for (std::uint32_t& p : ready.warp_priority)
     p = static_cast<std::uint32_t>(machine.random.next() >> 40);

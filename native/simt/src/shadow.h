@@ -8,6 +8,11 @@
 
 #if defined(SIMT_ASAN)
 #include <sanitizer/asan_interface.h>
+#elif defined(SIMT_TSAN)
+extern "C" void AnnotateIgnoreReadsBegin(const char* file, int line);
+extern "C" void AnnotateIgnoreReadsEnd(const char* file, int line);
+extern "C" void AnnotateIgnoreWritesBegin(const char* file, int line);
+extern "C" void AnnotateIgnoreWritesEnd(const char* file, int line);
 #endif
 
 namespace simt {
@@ -27,6 +32,26 @@ constexpr bool kAsan = false;
 inline void forbid(const void*, std::size_t) {}
 inline void allow(const void*, std::size_t) {}
 #endif
+
+// While one lives, what the running fiber does is the machine's doing, not its CUDA thread's. The machine is
+// not compiled with ThreadSanitizer, but that sees the calls of memset and free in it all the same.
+class Unwatched {
+ public:
+#if defined(SIMT_TSAN)
+  Unwatched() {
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+  }
+  ~Unwatched() {
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+  }
+#else
+  Unwatched() {}
+#endif
+  Unwatched(const Unwatched&) = delete;
+  Unwatched& operator=(const Unwatched&) = delete;
+};
 
 #if defined(SIMT_CHECK)
 // Memory comes and goes. New memory holds nothing that may be read.

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "machine.h"
+#include "pattern.h"
 #include "shadow.h"
 
 namespace simt {
@@ -17,8 +18,7 @@ constexpr std::size_t kPage = 4096;
 constexpr std::size_t kGuard = 64 * 1024;  // inaccessible address space on both sides
 constexpr std::size_t kAlign = 16;
 constexpr std::size_t kStaticLimit = 48 * 1024;
-constexpr unsigned char kPoison = 0xff;  // NaN as float, half and bfloat16, -1 as an integer
-constexpr unsigned char kPattern = 0xa5;
+constexpr unsigned char kPoison = 0xff;        // NaN as float, half and bfloat16, -1 as an integer
 constexpr std::ptrdiff_t kPatternBytes = 256;  // in front; behind it is what alignment leaves
 
 std::size_t round_up(std::size_t n, std::size_t unit) {
@@ -52,7 +52,7 @@ Region make_region(std::size_t size) {
   mprotect(region.map, kGuard, PROT_NONE);
   mprotect(region.end(), kGuard, PROT_NONE);
   region.data = region.end() - round_up(size, kAlign);
-  std::memset(region.begin(), kPattern, static_cast<std::size_t>(region.end() - region.begin()));
+  pattern_fill(region.begin(), region.end());
   shadow::forbid(region.map, region.map_bytes);
   shadow::allow(region.data, size);
   shadow::add(region.data, size, true);
@@ -64,17 +64,10 @@ void poison(const Region& region) {
   shadow::forget(region.data);
 }
 
-// Distance of the first byte that is not the pattern, or -1.
-std::ptrdiff_t find_damage(const unsigned char* from, const unsigned char* to) {
-  for (const unsigned char* p = from; p < to; p++)
-    if (*p != kPattern) return p - from;
-  return -1;
-}
-
 std::string damage_of(const Region& region) {
   if (shadow::kAsan) return "";
-  const std::ptrdiff_t before = find_damage(region.data - kPatternBytes, region.data);
-  const std::ptrdiff_t after = find_damage(region.data + region.size, region.end());
+  const std::ptrdiff_t before = pattern_damage(region.data - kPatternBytes, region.data);
+  const std::ptrdiff_t after = pattern_damage(region.data + region.size, region.end());
   if (before < 0 && after < 0) return "";
   const std::string what = format("%s (%zu bytes, %s:%d)", region.name, region.size,
                                   region.where.file, region.where.line);
@@ -146,6 +139,7 @@ void shared_start_block() {
 }
 
 void SharedVariable::attach() {
+  const shadow::Unwatched machine_writes;
   const std::size_t index = index_of(*this);
   const Region& region = shared.variables[index];
   address = region.data;

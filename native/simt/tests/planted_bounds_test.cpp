@@ -157,9 +157,9 @@ bool uninitialised_global_of(bool wrong) {
 const Bug kBugs[] = {
     // plain, check, ASan, TSan
     {"SharedWrite", shared_write_of, kAlways, kAlways, kAlways, kAlways,
-     "after the end of (shared )?tile|use-after-poison"},
+     "after the end of (shared )?tile|use-after-poison|out of bounds"},
     {"SharedRead", shared_read_of, kAlways, kAlways, kAlways, kAlways,
-     "after the end of shared tile|use-after-poison|^$"},
+     "after the end of shared tile|use-after-poison|out of bounds|^$"},
     {"DynamicSharedWrite", dynamic_write_of, kAlways, kAlways, kAlways, kAlways,
      "after the end of shared dynamic|use-after-poison"},
     {"GlobalWrite", global_write_of, kAlways, kAlways, kAlways, kAlways,

@@ -59,6 +59,10 @@ Stats& stats();
 const std::string& last_failure();
 void clear_failure();
 
+// Gives back the stacks of the CUDA threads that have run; the next launch makes new ones. For a fork under
+// ThreadSanitizer: it counts fibers as threads, and hardly watches the child of a threaded process.
+void free_threads();
+
 // Stops the kernel from inside one of its threads.
 [[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
