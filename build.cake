@@ -1,7 +1,8 @@
 // The one entry to building, testing and running Twintail: ./build.sh --target=NAME
-// Targets: Build (default), Test, Demo, Format, Bindings, Bench, Pack, Cuda, Clean.
+// Targets: Build (default), Test, Simt, Sanitize, Cuda, Demo, Format, Bindings, Bench, Pack, Clean.
 #load "build/prerequisites.cake"
 #load "build/tests.cake"
+#load "build/simt.cake"
 
 var target = Argument("target", "Build");
 var configuration = Argument("configuration", "Release");
@@ -10,7 +11,7 @@ var artifacts = MakeAbsolute(Directory("artifacts"));
 var nativeOutput = artifacts.Combine("native");
 var managedOutput = artifacts.Combine("managed/bin");
 var cli = artifacts.CombineWithFilePath("twintail/twintail");
-var tests = new TestRun(Context, artifacts.Combine("test-results"));
+var tests = new TestRun(Context, artifacts.Combine($"test-results/{target.ToLowerInvariant()}"));
 
 const string Solution = "Twintail.slnx";
 
@@ -61,11 +62,15 @@ Task("Native")
 
 DirectoryPath NativeBuild(string preset) => artifacts.Combine($"build/{preset}");
 
-/// One of the presets of CMakePresets.json.
-void BuildNative(string preset)
+/// One of the presets of CMakePresets.json; all of it, or the named targets. --cuda-architectures="80;90a"
+/// builds the CUDA backend for these alone, instead of all that the compiler knows.
+void BuildNative(string preset, params string[] targets)
 {
-    Run("cmake", "--preset", preset, $"-DTWINTAIL_TESTS={(Prerequisites.CanTest(Context) ? "ON" : "OFF")}");
-    Run("cmake", "--build", NativeBuild(preset).FullPath, "--parallel", Environment.ProcessorCount.ToString());
+    List<string> options = ["--preset", preset, $"-DTWINTAIL_TESTS={(Prerequisites.CanTest(Context) ? "ON" : "OFF")}"];
+    if (HasArgument("cuda-architectures")) options.Add($"-DTWINTAIL_CUDA_ARCHITECTURES={Argument<string>("cuda-architectures")}");
+    Run("cmake", [.. options]);
+    Run("cmake", ["--build", NativeBuild(preset).FullPath, "--parallel", Environment.ProcessorCount.ToString(),
+                  .. targets.SelectMany(name => new[] { "--target", name })]);
 }
 
 /// Copies by way of a new file, so that a program that runs with the old one keeps it whole.
@@ -102,7 +107,7 @@ Task("Build")
 // ---- check
 
 Task("Test")
-    .Description("Builds and runs every test; --filter and --gtest_filter choose some, --sanitize adds sanitizer runs.")
+    .Description("Builds and runs every test; --filter and --gtest_filter choose some.")
     .IsDependentOn("TestPrerequisites")
     .IsDependentOn("Build")
     .Does(() =>
@@ -112,11 +117,6 @@ Task("Test")
     foreach (var project in GetFiles("src/**/*.Tests.csproj"))
     {
         tests.RunManaged(ManagedProgram(project.GetFilenameWithoutExtension().ToString()), Argument("filter", ""));
-    }
-    foreach (var preset in HasArgument("sanitize") ? new[] { "asan", "tsan" } : [])
-    {
-        BuildNative(preset);
-        RunNativeTests(preset);
     }
     tests.ThrowIfFailed();
 });
@@ -128,6 +128,40 @@ void RunNativeTests(string preset)
         tests.RunNative(program, preset, Argument("gtest_filter", "*"));
     }
 }
+
+Task("Simt")
+    .Description("Runs the CUDA kernels on the CPU: checked and plain, each under several schedules (--seeds=4).")
+    .IsDependentOn("TestPrerequisites")
+    .IsDependentOn("Native")
+    .Does(() =>
+{
+    tests.Clean();
+    var simt = new SimtRun(Context, tests, Argument("gtest_filter", "*"));
+    BuildNative("simt-plain", simt.Targets(NativeBuild("simt-plain")));
+    simt.RunOps(NativeBuild("release"), NativeBuild("release"), "checked", seed: 0);
+    for (var seed = 0; seed < Argument("seeds", 4); seed++)
+    {
+        simt.RunMachine(NativeBuild("simt-plain"), "plain", seed);
+        simt.RunOps(NativeBuild("release"), NativeBuild("simt-plain"), "plain", seed);
+    }
+    tests.ThrowIfFailed();
+});
+
+Task("Sanitize")
+    .Description("Runs the native tests, those on the CUDA kernels' CPU run too, under sanitizers (--presets=asan,tsan).")
+    .IsDependentOn("TestPrerequisites")
+    .Does(() =>
+{
+    tests.Clean();
+    var simt = new SimtRun(Context, tests, Argument("gtest_filter", "*"));
+    foreach (var preset in Argument("presets", "asan,tsan").Split(','))
+    {
+        BuildNative(preset);
+        RunNativeTests(preset);
+        simt.RunOps(NativeBuild(preset), NativeBuild(preset), preset, seed: 3);
+    }
+    tests.ThrowIfFailed();
+});
 
 Task("Bindings")
     .Description("Checks that the P/Invoke declarations are what twintail.h says.")
@@ -167,9 +201,27 @@ Task("Pack")
                     "-o", artifacts.Combine("packages").FullPath));
 
 Task("Cuda")
-    .Description("Installs a CUDA compiler into artifacts where there is none, then builds all native code.")
+    .Description("Installs a CUDA compiler into artifacts where there is none, builds all native code, and reports what "
+        + "registers and memory each kernel takes; spills in a tuned kernel are an error.")
     .IsDependentOn("CudaToolkit")
-    .IsDependentOn("Native");
+    .IsDependentOn("Native")
+    .Does(() =>
+{
+    var library = NativeBuild("release").CombineWithFilePath("lib/libtwintail_cuda.so");
+    var proof = NativeBuild("release").CombineWithFilePath("lib/libtwintail_cuda_toolchain.so");
+    if (!FileExists(library) && !FileExists(proof))
+    {
+        throw new CakeException("No CUDA code was built: CMake found no CUDA compiler (see its output above).");
+    }
+    foreach (var file in new[] { library, proof }.Where(f => FileExists(f)))
+    {
+        Information($"---- {file.GetFilename()}");
+        Run("bash", "native/cuda/report-resources.sh", file.FullPath, HotKernels);
+    }
+});
+
+/// The kernels that must keep everything in registers: whatever has a namespace or a name that begins so.
+const string HotKernels = @"(^|[^A-Za-z0-9_])tuned_";
 
 Task("CudaToolkit")
     .IsDependentOn("Prerequisites")

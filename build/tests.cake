@@ -13,12 +13,14 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
 
     public void Clean() => context.CleanDirectory(folder);
 
-    /// A GoogleTest program.
-    public void RunNative(FilePath program, string preset, string filter)
+    /// A GoogleTest program. `name` tells its runs apart; `environment`: variables as "NAME=value".
+    /// `mustMatch`: a filter that leaves no test over is a failure.
+    public void RunNative(FilePath program, string name, string filter, string[] environment = null, bool mustMatch = false)
     {
-        var results = folder.CombineWithFilePath($"{program.GetFilename()}.{preset}.json");
-        var code = Execute(program, $"--gtest_output=json:{results}", $"--gtest_filter={filter}");
-        Add(program, code, results, CountGoogleTest);
+        var results = folder.CombineWithFilePath($"{program.GetFilename()}.{name}.json");
+        context.Information($"---- {program.GetFilename()} ({name})");
+        var code = Execute(program, environment ?? [], $"--gtest_output=json:{results}", $"--gtest_filter={filter}", "--gtest_brief=1");
+        Add(program, code, results, CountGoogleTest, mustMatch);
     }
 
     /// An NUnit program on Microsoft.Testing.Platform.
@@ -31,7 +33,7 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
             "--results-directory", folder.FullPath, "--progress", "off", "--no-ansi",
         ];
         if (filter.Length > 0) arguments.AddRange(["--filter", filter]);
-        Add(program, Execute(program, [.. arguments]), results, CountTrx);
+        Add(program, Execute(program, [], [.. arguments]), results, CountTrx);
     }
 
     public void ThrowIfFailed()
@@ -54,12 +56,14 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
         Console.WriteLine(line);
     }
 
-    private int Execute(FilePath program, params string[] arguments)
+    private int Execute(FilePath program, string[] environment, params string[] arguments)
     {
         _programs++;
         var list = new ProcessArgumentBuilder();
         foreach (var argument in arguments) list.AppendQuoted(argument);
-        using var process = context.StartAndReturnProcess(program, new ProcessSettings { Arguments = list });
+        var variables = environment.Select(pair => pair.Split('=', 2)).ToDictionary(pair => pair[0], pair => pair[1]);
+        using var process = context.StartAndReturnProcess(
+            program, new ProcessSettings { Arguments = list, EnvironmentVariables = variables });
         if (process.WaitForExit((int)Limit.TotalMilliseconds)) return process.GetExitCode();
         process.Kill();
         Console.Error.WriteLine($"{program.GetFilename()} did not end within {Limit}");
@@ -67,7 +71,7 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
     }
 
     /// A program that ends badly without naming a failed test (a crash, or results never written) is one failure.
-    private void Add(FilePath program, int code, FilePath results, Func<string, (int, int, int)> count)
+    private void Add(FilePath program, int code, FilePath results, Func<string, (int, int, int)> count, bool mustMatch = false)
     {
         var written = System.IO.File.Exists(results.FullPath);
         var (passed, failed, skipped) = written ? count(results.FullPath) : (0, 0, 0);
@@ -75,6 +79,11 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
         {
             Console.Error.WriteLine($"{program.GetFilename()} ended with exit code {code}"
                 + (written ? " although no test failed" : " and left no results"));
+            failed = 1;
+        }
+        else if (mustMatch && passed + failed + skipped == 0)
+        {
+            Console.Error.WriteLine($"{program.GetFilename()}: the filter leaves no test over");
             failed = 1;
         }
         context.Information($"{program.GetFilename()}: {passed} passed, {failed} failed, {skipped} skipped");

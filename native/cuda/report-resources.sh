@@ -32,9 +32,13 @@ filter=$(find_tool cu++filt)
 # cuobjdump prints "arch = sm_80" before the functions of a cubin, and for each
 #   Function NAME:
 #    REG:40 STACK:0 SHARED:512 LOCAL:0 CONSTANT[0]:384 ...
-"$cuobjdump" --dump-resource-usage "$library" 2> /dev/null | "$filter" | awk -v hot="$hot" '
+# It fails when there is no device code at all.
+dump=$("$cuobjdump" --dump-resource-usage "$library" 2>&1) ||
+    [[ $dump == *"does not contain device code"* ]] ||
+    { echo "report-resources: error: cuobjdump: $dump" >&2; exit 2; }
+"$filter" <<< "$dump" | awk -v hot="$hot" '
     /^arch = /    { arch = $3 }
-    / Function /  { name = $0; sub(/^.* Function /, "", name); sub(/:[ ]*$/, "", name) }
+    / Function /  { functions++; name = $0; sub(/^.* Function /, "", name); sub(/:[ ]*$/, "", name) }
     /REG:/ {
         reg = stack = shared = local = 0
         for (i = 1; i <= NF; i++) {
@@ -51,6 +55,7 @@ filter=$(find_tool cu++filt)
         spills += bad
     }
     END {
-        if (!kernels) { print "report-resources: error: no kernels found" > "/dev/stderr"; exit 2 }
+        if (functions != kernels) { print "report-resources: error: output of cuobjdump not understood" > "/dev/stderr"; exit 2 }
+        if (!kernels) print "report-resources: no kernels"
         if (spills) { print "report-resources: " spills " hot kernels spill" > "/dev/stderr"; exit 1 }
     }'

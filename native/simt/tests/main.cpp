@@ -10,7 +10,7 @@ extern "C" const char* __tsan_default_options();
 extern "C" const char* __asan_default_options();
 extern "C" const char* __tsan_default_options() {
   // The machine turns a bad access into a report from inside its signal handler, memory allocation and all.
-  return "halt_on_error=1:exitcode=66:report_signal_unsafe=0";
+  return "halt_on_error=1:exitcode=66:report_signal_unsafe=0:atexit_sleep_ms=0";
 }
 extern "C" const char* __asan_default_options() {
   return "detect_leaks=0:exitcode=67";

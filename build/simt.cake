@@ -1,0 +1,31 @@
+// The runs of the CUDA kernels on a CPU (native/simt): the machine's own tests, and the op tests with the
+// CUDA backend that is built for it.
+
+public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
+{
+    /// What has to be built in `build`: the plugin is there only when the backend has sources.
+    public string[] Targets(DirectoryPath build) =>
+        HasPluginSources ? ["twintail_simt_tests", "twintail_cuda_simt"] : ["twintail_simt_tests"];
+
+    /// The tests of the machine itself.
+    public void RunMachine(DirectoryPath build, string name, int seed) =>
+        tests.RunNative(build.CombineWithFilePath("bin/twintail_simt_tests"), $"{name}-{seed}", filter, [$"SIMT_SEED={seed}"]);
+
+    /// The op tests of the core in `core` on the CUDA backend of `simt`.
+    public void RunOps(DirectoryPath core, DirectoryPath simt, string name, int seed)
+    {
+        if (!HasPluginSources)
+        {
+            context.Information("The CUDA backend has no sources yet: no op test runs on it.");
+            return;
+        }
+        var plugin = simt.CombineWithFilePath("lib/libtwintail_cuda_simt.so");
+        if (!context.FileExists(plugin)) throw new CakeException($"{plugin} was not built.");
+        // Every test that runs on a device has the device's name in its own.
+        tests.RunNative(core.CombineWithFilePath("bin/twintail_tests"), $"{name}-ops-{seed}",
+                        filter == "*" ? "*Cuda*" : filter,
+                        [$"SIMT_SEED={seed}", $"TWINTAIL_CUDA_PLUGIN={plugin}"], mustMatch: filter == "*");
+    }
+
+    private bool HasPluginSources => context.GetFiles("native/cuda/**/*.{cu,cpp}").Any(f => !f.FullPath.Contains("/cuda/tests/"));
+}
