@@ -1,0 +1,52 @@
+"""What the device itself allows, from its own numbers: the floors that kernels are held against.
+
+The loss, forward and backward with the scores recomputed once (docs/performance.md): 8 n m d flops in products,
+2 n m exponentials (16 a clock on each multiprocessor), inputs and gradients through memory once.
+"""
+EXP_PER_CLOCK_PER_SM = 16  # CUDA C++ Programming Guide, arithmetic instructions: ex2 on sm_80 to sm_90
+
+
+def measure(torch, time_ms, quick=False):
+    """SM count, clock, peak of matrix products per dtype (TFLOP/s) and copy bandwidth (TB/s, read + written)."""
+    properties = torch.cuda.get_device_properties(0)
+    floors = {"device": properties.name, "sms": properties.multi_processor_count,
+              "compute_capability": f"{properties.major}.{properties.minor}",
+              "memory_gib": properties.total_memory / 2**30, "torch": torch.__version__, "cuda": torch.version.cuda,
+              "tflops": {}}
+    size = 4096 if quick else 8192
+    for name, dtype, tf32 in (("bfloat16", torch.bfloat16, False), ("tf32", torch.float32, True),
+                              ("float32", torch.float32, False)):
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        a = torch.randn(size, size, device="cuda").to(dtype)  # random: zeros run faster than anything real
+        b = torch.randn(size, size, device="cuda").to(dtype)
+        median, _ = time_ms(lambda: torch.matmul(a, b))
+        floors["tflops"][name] = 2 * size**3 / median / 1e9
+    torch.backends.cuda.matmul.allow_tf32 = False
+    source = torch.empty(2**30, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+    median, _ = time_ms(lambda: target.copy_(source))
+    floors["copy_tb_s"] = 2 * source.numel() / median / 1e9
+    floors["clock_mhz"] = clock_mhz(torch)
+    return floors
+
+
+def clock_mhz(torch):
+    """The multiprocessors' clock right after work; the properties' maximum where nobody tells."""
+    try:
+        return float(torch.cuda.clock_rate())
+    except Exception:  # needs pynvml
+        import subprocess
+        text = subprocess.run(["nvidia-smi", "--query-gpu=clocks.max.sm", "--format=csv,noheader,nounits"],
+                              capture_output=True, text=True, check=True).stdout
+        return float(text.split()[0])
+
+
+def loss_floor_ms(floors, n, m, d, dtype):
+    """Forward and backward, float32 inputs; the binding limit and its name. `dtype`: of the operands in the products."""
+    limits = {
+        "mma": 8 * n * m * d / (floors["tflops"]["bfloat16" if dtype == "bfloat16" else "tf32"] * 1e9),
+        "exp": 2 * n * m / (floors["sms"] * EXP_PER_CLOCK_PER_SM * floors["clock_mhz"] * 1e3),
+        "memory": 2 * (n + m) * d * 4 / (floors["copy_tb_s"] * 1e9),
+    }
+    name = max(limits, key=limits.get)
+    return limits[name], name
