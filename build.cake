@@ -137,7 +137,7 @@ Task("Simt")
 {
     tests.Clean();
     var simt = new SimtRun(Context, tests, Argument("gtest_filter", "*"));
-    BuildNative("simt-plain", simt.Targets(NativeBuild("simt-plain")));
+    BuildNative("simt-plain", simt.Targets);
     simt.RunOps(NativeBuild("release"), NativeBuild("release"), "checked", seed: 0);
     for (var seed = 0; seed < Argument("seeds", 4); seed++)
     {
@@ -220,8 +220,8 @@ Task("Cuda")
     }
 });
 
-/// The kernels that must keep everything in registers: whatever has a namespace or a name that begins so.
-const string HotKernels = @"(^|[^A-Za-z0-9_])tuned_";
+/// The kernels that must keep everything in registers: whatever has a namespace `tuned` or a name that begins with tuned_.
+const string HotKernels = @"(^|[^A-Za-z0-9_])tuned(_|::)";
 
 Task("CudaToolkit")
     .IsDependentOn("Prerequisites")
