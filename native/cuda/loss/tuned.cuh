@@ -1,0 +1,424 @@
+// The tensor-core pass of the fused losses for sm_80 and up: mma.sync m16n8k16, ldmatrix, cp.async.
+//
+// Stationary tile X of kRows rows, moving tiles Y of kColumns rows, double buffered. A warp owns
+// 16 kRowTiles rows of X: S = X Y^T, e = exp2 of it, products += E Y, where E goes from the accumulators
+// of the first product to the A operand of the second without leaving registers (the layouts agree,
+// ptx.h). The same kernel does both gradients: queries stationary, candidates moving for U; the other way
+// round for the candidates. Nothing of size n m is stored and nothing is added atomically.
+//
+// Constant bound. Unit rows bound v, so a shift that centres its range replaces the running maximum as
+// long as 2 / tau + range(log q) stays below 208 log 2 = 144 (then all of 2^v and their sums over 2^20
+// columns are floats); beyond that kOnline keeps a maximum. Masks are a compare and a select on the
+// score; a masked pair is never added and never subtracted. The positive is masked, too: its term is
+// added by whoever finishes the row, so that 1 - p(positive) is exact where p is near 1.
+//
+// Precision. parts = 1: operands and E in bfloat16. parts = 3: every float is the sum of three bfloat16
+// numbers (24 bits), a product is the six products of parts a, b with a + b < 3, error about 2^-24;
+// that is as fast as tf32 in three terms, and ldmatrix and the register hand-over work as they are.
+// Two parts (2^-17) would miss the float32 tests at small tau.
+//
+// Work of a pair of rows: 4 d flops (times 6) and one exp2. Of one warp, per 16 columns of S and k = 16:
+// 2 kRowTiles mma of 2 clocks of a multiprocessor (A100: 1024 FMA a clock) against one ldmatrix.x4 of Y, 4
+// clocks of shared memory: with kRowTiles = 1 shared memory is as busy as the tensor cores, with 2 half
+// as much; hence 2 wherever registers allow. Registers of a thread: accumulators kRowTiles width / 2,
+// scores kRowTiles kColumns / 2, operands about 40:
+//
+//   parts width  rows x columns  accumulators + scores   shared memory  blocks a multiprocessor (164 KB)
+//     1     32      128 x 64           32 + 64                22 KB       3 (registers)
+//     1     64      128 x 64           64 + 64                38 KB       3 (registers)
+//     1     96      128 x 32           96 + 32                41 KB       2 (registers)
+//     1    128      128 x 32          128 + 32                53 KB       2 (registers)
+//     1    256       64 x 32          128 + 16                69 KB       2
+//     3     32      128 x 32           32 + 32                46 KB       3
+//     3     64      128 x 32           64 + 32                84 KB       1
+//     3     96       64 x 16           48 +  8                61 KB       2
+//     3    128       64 x 16           64 +  8                79 KB       2
+//     3    256       64 x 16          128 +  8               153 KB       1
+//
+// Prediction: mma.sync reaches about 60-65 % of a Hopper's dense rate and nearly all of an Ampere's; at
+// width 64 the exponentials (16 a clock) take 0.37 of the tensor time of one pass and overlap only
+// between warps. So about 45 % of the 8 n m d floor on H200 and 70 % on A100. No GPU has confirmed it.
+#pragma once
+
+#include "tuned.h"
+
+namespace tt::cuda::loss::tuned {
+
+constexpr int kWarps = 4;
+constexpr int kThreads = 32 * kWarps;
+
+template <int kWidth, int kParts>
+struct Shape {
+  static constexpr int kRowTiles = kWidth <= (kParts == 1 ? 128 : 64) ? 2 : 1;
+  static constexpr int kRows = 16 * kRowTiles * kWarps;
+  static constexpr int kColumns = kParts == 1 ? (kWidth <= 64 ? 64 : 32) : (kWidth <= 64 ? 32 : 16);
+  static constexpr int kStride = kWidth + 8;  // an odd number of 16 bytes: no bank conflicts
+  static constexpr int kElementsX = kParts * kRows * kStride;
+  static constexpr int kElementsY = kParts * kColumns * kStride;
+  static constexpr int kBytes = 2 * (kElementsX + 2 * kElementsY) + 2 * 3 * 4 * kColumns;
+};
+
+// What belongs to the columns of a moving tile.
+template <int kColumns>
+struct ColumnData {
+  float addend[kColumns];
+  float factor[kColumns];
+  int key[kColumns];
+};
+
+// Rows [first, first + kTileRows) of packed [rows, kParts, kWidth], one plane a part; zeros beyond rows.
+template <int kWidth, int kParts, int kTileRows>
+__device__ __forceinline__ void load_tile(__nv_bfloat16* tile, const __nv_bfloat16* packed,
+                                          int first, int rows) {
+  constexpr int kChunks = kWidth / 8, kRowChunks = kParts * kChunks;  // of 16 bytes
+  for (int i = static_cast<int>(threadIdx.x); i < kTileRows * kRowChunks; i += kThreads) {
+    const int row = i / kRowChunks, part = i % kRowChunks / kChunks, chunk = i % kChunks;
+    const bool valid = first + row < rows;
+    const size_t from = static_cast<size_t>(valid ? first + row : 0) * (kParts * kWidth) +
+                        static_cast<size_t>(part * kWidth + chunk * 8);
+    ptx::cp_async<16>(tile + (part * kTileRows + row) * (kWidth + 8) + chunk * 8, packed + from,
+                      valid);
+  }
+}
+
+template <Mode kMode, int kColumns>
+__device__ __forceinline__ void load_columns(ColumnData<kColumns>* data, const Pass& p, int first) {
+  for (int i = static_cast<int>(threadIdx.x); i < kColumns; i += kThreads) {
+    const bool valid = first + i < p.ny;
+    const int j = valid ? first + i : 0;
+    ptx::cp_async<4>(&data->addend[i], p.addend_y + j, valid);
+    ptx::cp_async<4>(&data->key[i], p.key_y + j, valid);
+    if constexpr (kMode == Mode::kGiven || kMode == Mode::kGivenBoth)
+      ptx::cp_async<4>(&data->factor[i], p.factor_y + j, valid);
+  }
+}
+
+// s = X Y^T for the rows of a warp.
+template <int kWidth, int kParts>
+__device__ __forceinline__ void multiply_scores(
+    float (&s)[Shape<kWidth, kParts>::kRowTiles][Shape<kWidth, kParts>::kColumns / 8][4],
+    const __nv_bfloat16* x, const __nv_bfloat16* y) {
+  using S = Shape<kWidth, kParts>;
+  const int lane = static_cast<int>(ptx::lane_id());
+  const __nv_bfloat16* from_x = x + lane % 16 * S::kStride + lane / 16 * 8;
+  const __nv_bfloat16* from_y = y + (lane % 8 + lane / 16 * 8) * S::kStride + lane / 8 % 2 * 8;
+#pragma unroll
+  for (int k = 0; k < kWidth; k += 16) {
+    uint32_t a[S::kRowTiles][kParts][4];
+#pragma unroll
+    for (int r = 0; r < S::kRowTiles; r++) {
+#pragma unroll
+      for (int part = 0; part < kParts; part++)
+        ptx::ldmatrix_x4(a[r][part], from_x + (part * S::kRows + r * 16) * S::kStride + k);
+    }
+#pragma unroll
+    for (int j = 0; j < S::kColumns / 8; j += 2) {
+#pragma unroll
+      for (int part = 0; part < kParts; part++) {
+        uint32_t b[4];
+        ptx::ldmatrix_x4(b, from_y + (part * S::kColumns + j * 8) * S::kStride + k);
+#pragma unroll
+        for (int r = 0; r < S::kRowTiles; r++) {
+#pragma unroll
+          for (int other = 0; other < kParts - part; other++) {
+            ptx::mma_m16n8k16_bf16(s[r][j], a[r][other], {b[0], b[1]});
+            ptx::mma_m16n8k16_bf16(s[r][j + 1], a[r][other], {b[2], b[3]});
+          }
+        }
+      }
+    }
+  }
+}
+
+// Parts of two neighbours of a row, the largest first.
+template <int kParts>
+__device__ __forceinline__ void split_pair(uint32_t (&a)[kParts][4], int index, float low,
+                                           float high) {
+#pragma unroll
+  for (int part = 0; part < kParts; part++) {
+    const uint32_t bits = ptx::pack_bf16(low, high);
+    a[part][index] = bits;
+    low -= __uint_as_float(bits << 16);
+    high -= __uint_as_float(bits & 0xffff0000u);
+  }
+}
+
+// u += E Y: the accumulators of the scores are laid out as the A operand already.
+template <int kWidth, int kParts>
+__device__ __forceinline__ void accumulate(
+    float (&u)[Shape<kWidth, kParts>::kRowTiles][kWidth / 8][4],
+    const float (&e)[Shape<kWidth, kParts>::kRowTiles][Shape<kWidth, kParts>::kColumns / 8][4],
+    const __nv_bfloat16* y) {
+  using S = Shape<kWidth, kParts>;
+  const int lane = static_cast<int>(ptx::lane_id());
+  const __nv_bfloat16* from = y + lane % 16 * S::kStride + lane / 16 * 8;
+#pragma unroll
+  for (int j = 0; j < S::kColumns / 8; j += 2) {
+    uint32_t a[S::kRowTiles][kParts][4];
+#pragma unroll
+    for (int r = 0; r < S::kRowTiles; r++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++)
+        split_pair<kParts>(a[r], i, e[r][j + i / 2][i % 2 * 2], e[r][j + i / 2][i % 2 * 2 + 1]);
+    }
+#pragma unroll
+    for (int k = 0; k < kWidth / 8; k += 2) {
+#pragma unroll
+      for (int part = 0; part < kParts; part++) {
+        uint32_t b[4];
+        ptx::ldmatrix_x4_trans(b, from + (part * S::kColumns + j * 8) * S::kStride + k * 8);
+#pragma unroll
+        for (int r = 0; r < S::kRowTiles; r++) {
+#pragma unroll
+          for (int other = 0; other < kParts - part; other++) {
+            ptx::mma_m16n8k16_bf16(u[r][k], a[r][other], {b[0], b[1]});
+            ptx::mma_m16n8k16_bf16(u[r][k + 1], a[r][other], {b[2], b[3]});
+          }
+        }
+      }
+    }
+  }
+}
+
+// What belongs to the rows g and g + 8 of each of a thread's row tiles.
+template <int kRowTiles>
+struct RowData {
+  float addend[kRowTiles][2], factor[kRowTiles][2];
+  int key[kRowTiles][2];
+  float sum[kRowTiles][2], most[kRowTiles][2];
+};
+
+template <Mode kMode, int kRowTiles>
+__device__ __forceinline__ void load_rows(RowData<kRowTiles>& rows, const Pass& p, int first) {
+#pragma unroll
+  for (int r = 0; r < kRowTiles; r++) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const int row = first + r * 16 + half * 8, x = row < p.nx ? row : p.nx - 1;
+      rows.addend[r][half] = p.addend_x[x];
+      rows.key[r][half] = p.key_x[x];
+      rows.sum[r][half] = 0.0f;
+      rows.most[r][half] = -INFINITY;
+      rows.factor[r][half] = 0.0f;
+      if constexpr (kMode == Mode::kGiven || kMode == Mode::kGivenBoth)
+        rows.factor[r][half] = p.factor_x[x];
+    }
+  }
+}
+
+// Scores to weights e, but for kOnline: there to v, -infinity where left out. columns: how many exist.
+template <Mode kMode, int kRowTiles, int kColumns>
+__device__ __forceinline__ void weigh(float (&s)[kRowTiles][kColumns / 8][4],
+                                      RowData<kRowTiles>& rows, const ColumnData<kColumns>& data,
+                                      float scale, int columns) {
+  const int t2 = static_cast<int>(ptx::lane_id()) % 4 * 2;
+#pragma unroll
+  for (int j = 0; j < kColumns / 8; j++) {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int column = j * 8 + t2 + i;
+      const float addend = data.addend[column];
+      const int key = data.key[column];
+      const bool exists = column < columns;
+#pragma unroll
+      for (int r = 0; r < kRowTiles; r++) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+          float& e = s[r][j][2 * half + i];
+          const bool kept = exists && key != rows.key[r][half];
+          if constexpr (kMode == Mode::kGivenBoth) {
+            const float by_x = fmaf(e, scale, rows.addend[r][half]), by_y = fmaf(e, scale, addend);
+            e = ptx::exp2_approx(by_x) * rows.factor[r][half] +
+                ptx::exp2_approx(by_y) * data.factor[column];
+            e = kept ? e : 0.0f;
+          } else {
+            const float v = fmaf(e, scale, addend) + rows.addend[r][half];
+            if constexpr (kMode == Mode::kOnline) {
+              e = kept ? v : -INFINITY;
+            } else {
+              e = kept ? ptx::exp2_approx(v) : 0.0f;
+              if constexpr (kMode == Mode::kGiven) e *= rows.factor[r][half] + data.factor[column];
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// Moves the maxima of the rows up to those of this tile, with what has been summed, and takes exp2.
+template <int kRowTiles, int kColumns, int kWidth>
+__device__ __forceinline__ void follow_maximum(float (&s)[kRowTiles][kColumns / 8][4],
+                                               float (&u)[kRowTiles][kWidth / 8][4],
+                                               RowData<kRowTiles>& rows) {
+#pragma unroll
+  for (int r = 0; r < kRowTiles; r++) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      float most = rows.most[r][half];
+#pragma unroll
+      for (int j = 0; j < kColumns / 8; j++)
+        most = fmaxf(most, fmaxf(s[r][j][2 * half], s[r][j][2 * half + 1]));
+      most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
+      most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+      const float shift = most == -INFINITY ? 0.0f : most;
+      const float factor = ptx::exp2_approx(rows.most[r][half] - shift);
+      rows.most[r][half] = most;
+      rows.sum[r][half] *= factor;
+#pragma unroll
+      for (int k = 0; k < kWidth / 8; k++) {
+        u[r][k][2 * half] *= factor;
+        u[r][k][2 * half + 1] *= factor;
+      }
+#pragma unroll
+      for (int j = 0; j < kColumns / 8; j++) {
+        s[r][j][2 * half] = ptx::exp2_approx(s[r][j][2 * half] - shift);
+        s[r][j][2 * half + 1] = ptx::exp2_approx(s[r][j][2 * half + 1] - shift);
+      }
+    }
+  }
+}
+
+// A tile's sum first, then the running one: short chains of roundings.
+template <int kRowTiles, int kColumns>
+__device__ __forceinline__ void add_sums(RowData<kRowTiles>& rows,
+                                         const float (&e)[kRowTiles][kColumns / 8][4]) {
+#pragma unroll
+  for (int r = 0; r < kRowTiles; r++) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      float even = 0.0f, odd = 0.0f;
+#pragma unroll
+      for (int j = 0; j < kColumns / 8; j++) {
+        even += e[r][j][2 * half];
+        odd += e[r][j][2 * half + 1];
+      }
+      rows.sum[r][half] += even + odd;
+    }
+  }
+}
+
+template <Mode kMode, int kRowTiles, int kWidth>
+__device__ __forceinline__ void store(const Pass& p, RowData<kRowTiles>& rows,
+                                      const float (&u)[kRowTiles][kWidth / 8][4], int first) {
+  const int t = static_cast<int>(ptx::lane_id()) % 4;
+#pragma unroll
+  for (int r = 0; r < kRowTiles; r++) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      float sum = rows.sum[r][half];
+      sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+      sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+      const int row = first + r * 16 + half * 8;
+      const size_t out = static_cast<size_t>(blockIdx.y) * p.nx + row;
+      if (row < p.nx) {
+        if constexpr (kMode == Mode::kSum || kMode == Mode::kOnline)
+          if (t == 0) p.sums[out] = sum;
+        if constexpr (kMode == Mode::kOnline)
+          if (t == 0) p.maxima[out] = rows.most[r][half];
+        if (p.products != nullptr) {
+#pragma unroll
+          for (int k = 0; k < kWidth / 8; k++)
+            *reinterpret_cast<float2*>(p.products + out * kWidth + k * 8 + 2 * t) =
+                make_float2(u[r][k][2 * half], u[r][k][2 * half + 1]);
+        }
+      }
+    }
+  }
+}
+
+// Grid: (stationary tiles, splits).
+template <int kWidth, int kParts, Mode kMode>
+__global__ void __launch_bounds__(kThreads) tuned_pass(Pass p) {
+#if TT_ARCH == 0 || TT_ARCH >= 800  // no bfloat16 products below
+  using S = Shape<kWidth, kParts>;
+  using Columns = ColumnData<S::kColumns>;
+  TT_DYN_SHARED(__nv_bfloat16, x);
+  __nv_bfloat16* y = x + S::kElementsX;
+  Columns* columns = reinterpret_cast<Columns*>(y + 2 * S::kElementsY);
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(ptx::lane_id());
+  const int block_row = static_cast<int>(blockIdx.x) * S::kRows,
+            warp_row = warp * 16 * S::kRowTiles;
+  const int thread_row = block_row + warp_row + lane / 4;
+  const int tiles = (p.ny + S::kColumns - 1) / S::kColumns;
+  const int begin = static_cast<int>(static_cast<int64_t>(tiles) * blockIdx.y / gridDim.y);
+  const int end = static_cast<int>(static_cast<int64_t>(tiles) * (blockIdx.y + 1) / gridDim.y);
+
+  const auto load = [&](int tile) {
+    const int buffer = tile % 2, first = tile * S::kColumns;
+    load_tile<kWidth, kParts, S::kColumns>(y + buffer * S::kElementsY, p.y, first, p.ny);
+    load_columns<kMode>(columns + buffer, p, first);
+  };
+  load_tile<kWidth, kParts, S::kRows>(x, p.x, block_row, p.nx);
+  if (begin < end) load(begin);
+  ptx::cp_async_commit();
+  RowData<S::kRowTiles> rows;
+  load_rows<kMode>(rows, p, thread_row);
+
+  float u[S::kRowTiles][kWidth / 8][4] = {};
+  for (int tile = begin; tile < end; tile++) {
+    if (tile + 1 < end) load(tile + 1);
+    ptx::cp_async_commit();
+    ptx::cp_async_wait<1>();
+    __syncthreads();
+    const __nv_bfloat16* moving = y + tile % 2 * S::kElementsY;
+    float s[S::kRowTiles][S::kColumns / 8][4] = {};
+    multiply_scores<kWidth, kParts>(s, x + warp_row * S::kStride, moving);
+    weigh<kMode>(s, rows, columns[tile % 2], p.scale, p.ny - tile * S::kColumns);
+    if constexpr (kMode == Mode::kOnline)
+      follow_maximum<S::kRowTiles, S::kColumns, kWidth>(s, u, rows);
+    if constexpr (kMode == Mode::kSum || kMode == Mode::kOnline)
+      add_sums<S::kRowTiles, S::kColumns>(rows, s);
+    if (p.products != nullptr) accumulate<kWidth, kParts>(u, s, moving);
+    __syncthreads();
+  }
+  ptx::cp_async_wait<0>();
+  store<kMode, S::kRowTiles, kWidth>(p, rows, u, thread_row);
+#endif
+}
+
+template <int kWidth, int kParts, Mode kMode>
+cudaError_t run_shape(const Pass& p, cudaStream_t stream) {
+  using S = Shape<kWidth, kParts>;
+  const dim3 grid(static_cast<unsigned>((p.nx + S::kRows - 1) / S::kRows),
+                  static_cast<unsigned>(p.splits));
+  return TT_LAUNCH((tuned_pass<kWidth, kParts, kMode>), grid, dim3(kThreads), S::kBytes, stream, p);
+}
+
+template <int kWidth, int kParts>
+cudaError_t run_mode(const Pass& p, Mode mode, cudaStream_t stream) {
+  switch (mode) {
+    case Mode::kSum:
+      return run_shape<kWidth, kParts, Mode::kSum>(p, stream);
+    case Mode::kOnline:
+      return run_shape<kWidth, kParts, Mode::kOnline>(p, stream);
+    case Mode::kGiven:
+      return run_shape<kWidth, kParts, Mode::kGiven>(p, stream);
+    case Mode::kGivenBoth:
+      return run_shape<kWidth, kParts, Mode::kGivenBoth>(p, stream);
+  }
+  return cudaErrorInvalidValue;
+}
+
+// One source file a width, so that they compile side by side.
+template <int kWidth>
+cudaError_t run_width(const Pass& pass, Mode mode, int parts, cudaStream_t stream);
+#define TT_TUNED_WIDTH(kWidth)                                                                 \
+  template <>                                                                                  \
+  cudaError_t run_width<kWidth>(const Pass& pass, Mode mode, int parts, cudaStream_t stream) { \
+    return parts == 1   ? run_mode<kWidth, 1>(pass, mode, stream)                              \
+           : parts == 3 ? run_mode<kWidth, 3>(pass, mode, stream)                              \
+                        : cudaErrorInvalidValue;                                               \
+  }
+template <>
+cudaError_t run_width<32>(const Pass& pass, Mode mode, int parts, cudaStream_t stream);
+template <>
+cudaError_t run_width<64>(const Pass& pass, Mode mode, int parts, cudaStream_t stream);
+template <>
+cudaError_t run_width<96>(const Pass& pass, Mode mode, int parts, cudaStream_t stream);
+template <>
+cudaError_t run_width<128>(const Pass& pass, Mode mode, int parts, cudaStream_t stream);
+template <>
+cudaError_t run_width<256>(const Pass& pass, Mode mode, int parts, cudaStream_t stream);
+
+}  // namespace tt::cuda::loss::tuned

@@ -1,0 +1,7 @@
+#include "loss/tuned.cuh"
+
+namespace tt::cuda::loss::tuned {
+
+TT_TUNED_WIDTH(96)
+
+}  // namespace tt::cuda::loss::tuned
