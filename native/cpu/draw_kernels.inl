@@ -84,9 +84,7 @@ void events(const DrawJob& job, uint64_t bound, uint32_t* bits) {
       const Blocks u = draw(job, p, first);
       for (int o = 0; o < 4; ++o) {
         for (int i = 0; i < kLanes; ++i) {
-          // A name of its own: in one expression GCC 12's -fsanitize=bounds,shift takes wrong indices.
-          const uint32_t hit = u.v[o].w[i] <= highest ? 1u : 0u;
-          found.w[i] |= hit << (4 * p + o);
+          found.w[i] |= (u.v[o].w[i] <= highest ? 1u : 0u) << (4 * p + o);
         }
       }
     }
