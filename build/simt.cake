@@ -5,11 +5,16 @@ public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
 {
     /// What has to be built: CMake makes the plugin only when the backend has sources.
     public string[] Targets =>
-        Sources.Any() ? ["twintail_simt_tests", "twintail_cuda_simt"] : ["twintail_simt_tests"];
+        [.. OwnTests, .. Sources.Any() ? new[] { "twintail_cuda_simt" } : []];
 
-    /// The tests of the machine itself.
-    public void RunMachine(DirectoryPath build, string name, int seed) =>
-        tests.RunNative(build.CombineWithFilePath("bin/twintail_simt_tests"), $"{name}-{seed}", filter, [$"SIMT_SEED={seed}"]);
+    /// The tests of the machine itself, and those of kernels that need no backend around them.
+    public void RunMachine(DirectoryPath build, string name, int seed)
+    {
+        foreach (var program in OwnTests)
+        {
+            tests.RunNative(build.CombineWithFilePath($"bin/{program}"), $"{name}-{seed}", filter, [$"SIMT_SEED={seed}"]);
+        }
+    }
 
     /// The op tests of the core in `core` on the CUDA backend of `simt`.
     public void RunOps(DirectoryPath core, DirectoryPath simt, string name, int seed)
@@ -26,6 +31,8 @@ public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
                         filter == "*" ? "*Cuda*" : filter,
                         [$"SIMT_SEED={seed}", $"TWINTAIL_CUDA_PLUGIN={plugin}"], mustMatch: filter == "*");
     }
+
+    private static readonly string[] OwnTests = ["twintail_simt_tests", "twintail_cuda_loss_tests"];
 
     private IEnumerable<FilePath> Sources =>
         context.GetFiles("native/cuda/**/*.{cu,cpp}").Where(file => !file.FullPath.Contains("/cuda/tests/"));

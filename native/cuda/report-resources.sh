@@ -17,7 +17,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 find_tool() {
     local nvcc=${CUDACXX:-} candidate
     for candidate in "${nvcc:+$(dirname "$nvcc")/$1}" "$here/../../artifacts/toolkit/cuda-12.4/bin/$1" \
-        "$(command -v "$1" || true)" "/usr/local/cuda/bin/$1"; do
+        "$(type -P "$1")" "/usr/local/cuda/bin/$1"; do
         if [[ -n $candidate && -x $candidate ]]; then
             echo "$candidate"
             return

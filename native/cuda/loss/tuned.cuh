@@ -9,8 +9,9 @@
 // Constant bound. Unit rows bound v, so a shift that centres its range replaces the running maximum as
 // long as 2 / tau + range(log q) stays below 208 log 2 = 144 (then all of 2^v and their sums over 2^20
 // columns are floats); beyond that kOnline keeps a maximum. Masks are a compare and a select on the
-// score; a masked pair is never added and never subtracted. The positive is masked, too: its term is
-// added by whoever finishes the row, so that 1 - p(positive) is exact where p is near 1.
+// score; a masked pair is never added and never subtracted. The positive is masked, too: whoever finishes
+// the row adds its term, so that 1 - p(positive) is exact where p is near 1, and the gradient passes put
+// the positive's whole weight, minus that of all negatives, in its place (Pass::positive_y).
 //
 // Precision. parts = 1: operands and E in bfloat16. parts = 3: every float is the sum of three bfloat16
 // numbers (24 bits), a product is the six products of parts a, b with a + b < 3, error about 2^-24;
@@ -24,16 +25,16 @@
 // scores kRowTiles kColumns / 2, operands about 40:
 //
 //   parts width  rows x columns  accumulators + scores   shared memory  blocks a multiprocessor (164 KB)
-//     1     32      128 x 64           32 + 64                22 KB       3 (registers)
-//     1     64      128 x 64           64 + 64                38 KB       3 (registers)
-//     1     96      128 x 32           96 + 32                41 KB       2 (registers)
-//     1    128      128 x 32          128 + 32                53 KB       2 (registers)
-//     1    256       64 x 32          128 + 16                69 KB       2
+//     1     32      128 x 64           32 + 64                23 KB       3 (164 registers)
+//     1     64      128 x 64           64 + 64                38 KB       2 (220)
+//     1     96      128 x 32           96 + 32                40 KB       2 (211)
+//     1    128      128 x 32          128 + 32                53 KB       2 (244)
+//     1    256       64 x 32          128 + 16                68 KB       2 (237)
 //     3     32      128 x 32           32 + 32                46 KB       3
-//     3     64      128 x 32           64 + 32                84 KB       1
-//     3     96       64 x 16           48 +  8                61 KB       2
-//     3    128       64 x 16           64 +  8                79 KB       2
-//     3    256       64 x 16          128 +  8               153 KB       1
+//     3     64      128 x 16           64 + 16                69 KB       2
+//     3     96       64 x 16           48 +  8                60 KB       2
+//     3    128       64 x 16           64 +  8                78 KB       2
+//     3    256       64 x 16          128 +  8               149 KB       1
 //
 // Prediction: mma.sync reaches about 60-65 % of a Hopper's dense rate and nearly all of an Ampere's; at
 // width 64 the exponentials (16 a clock) take 0.37 of the tensor time of one pass and overlap only
@@ -51,11 +52,11 @@ template <int kWidth, int kParts>
 struct Shape {
   static constexpr int kRowTiles = kWidth <= (kParts == 1 ? 128 : 64) ? 2 : 1;
   static constexpr int kRows = 16 * kRowTiles * kWarps;
-  static constexpr int kColumns = kParts == 1 ? (kWidth <= 64 ? 64 : 32) : (kWidth <= 64 ? 32 : 16);
+  static constexpr int kColumns = kParts == 1 ? (kWidth <= 64 ? 64 : 32) : (kWidth <= 32 ? 32 : 16);
   static constexpr int kStride = kWidth + 8;  // an odd number of 16 bytes: no bank conflicts
   static constexpr int kElementsX = kParts * kRows * kStride;
   static constexpr int kElementsY = kParts * kColumns * kStride;
-  static constexpr int kBytes = 2 * (kElementsX + 2 * kElementsY) + 2 * 3 * 4 * kColumns;
+  static constexpr int kBytes = 2 * (kElementsX + 2 * kElementsY) + 2 * 5 * 4 * kColumns;
 };
 
 // What belongs to the columns of a moving tile.
@@ -64,6 +65,8 @@ struct ColumnData {
   float addend[kColumns];
   float factor[kColumns];
   int key[kColumns];
+  int position[kColumns];
+  float positive[kColumns];
 };
 
 // Rows [first, first + kTileRows) of packed [rows, kParts, kWidth], one plane a part; zeros beyond rows.
@@ -88,8 +91,11 @@ __device__ __forceinline__ void load_columns(ColumnData<kColumns>* data, const P
     const int j = valid ? first + i : 0;
     ptx::cp_async<4>(&data->addend[i], p.addend_y + j, valid);
     ptx::cp_async<4>(&data->key[i], p.key_y + j, valid);
-    if constexpr (kMode == Mode::kGiven || kMode == Mode::kGivenBoth)
+    if constexpr (kMode == Mode::kGiven || kMode == Mode::kGivenBoth) {
       ptx::cp_async<4>(&data->factor[i], p.factor_y + j, valid);
+      ptx::cp_async<4>(&data->position[i], p.position_y + j, valid);
+      ptx::cp_async<4>(&data->positive[i], p.positive_y + j, valid);
+    }
   }
 }
 
@@ -206,11 +212,18 @@ __device__ __forceinline__ void load_rows(RowData<kRowTiles>& rows, const Pass& 
   }
 }
 
+// The weight of a pair that is left out: not 0 for a row and its positive.
+template <int kColumns>
+__device__ __forceinline__ float left_out(const ColumnData<kColumns>& data, int column, bool exists,
+                                          int row) {
+  return exists && data.position[column] == row ? data.positive[column] : 0.0f;
+}
+
 // Scores to weights e, but for kOnline: there to v, -infinity where left out. columns: how many exist.
 template <Mode kMode, int kRowTiles, int kColumns>
 __device__ __forceinline__ void weigh(float (&s)[kRowTiles][kColumns / 8][4],
                                       RowData<kRowTiles>& rows, const ColumnData<kColumns>& data,
-                                      float scale, int columns) {
+                                      float scale, int columns, int first_row) {
   const int t2 = static_cast<int>(ptx::lane_id()) % 4 * 2;
 #pragma unroll
   for (int j = 0; j < kColumns / 8; j++) {
@@ -230,14 +243,17 @@ __device__ __forceinline__ void weigh(float (&s)[kRowTiles][kColumns / 8][4],
             const float by_x = fmaf(e, scale, rows.addend[r][half]), by_y = fmaf(e, scale, addend);
             e = ptx::exp2_approx(by_x) * rows.factor[r][half] +
                 ptx::exp2_approx(by_y) * data.factor[column];
-            e = kept ? e : 0.0f;
+            e = kept ? e : left_out(data, column, exists, first_row + r * 16 + half * 8);
           } else {
             const float v = fmaf(e, scale, addend) + rows.addend[r][half];
             if constexpr (kMode == Mode::kOnline) {
               e = kept ? v : -INFINITY;
             } else {
               e = kept ? ptx::exp2_approx(v) : 0.0f;
-              if constexpr (kMode == Mode::kGiven) e *= rows.factor[r][half] + data.factor[column];
+              if constexpr (kMode == Mode::kGiven) {
+                e *= rows.factor[r][half] + data.factor[column];
+                e = kept ? e : left_out(data, column, exists, first_row + r * 16 + half * 8);
+              }
             }
           }
         }
@@ -364,7 +380,7 @@ __global__ void __launch_bounds__(kThreads) tuned_pass(Pass p) {
     const __nv_bfloat16* moving = y + tile % 2 * S::kElementsY;
     float s[S::kRowTiles][S::kColumns / 8][4] = {};
     multiply_scores<kWidth, kParts>(s, x + warp_row * S::kStride, moving);
-    weigh<kMode>(s, rows, columns[tile % 2], p.scale, p.ny - tile * S::kColumns);
+    weigh<kMode>(s, rows, columns[tile % 2], p.scale, p.ny - tile * S::kColumns, thread_row);
     if constexpr (kMode == Mode::kOnline)
       follow_maximum<S::kRowTiles, S::kColumns, kWidth>(s, u, rows);
     if constexpr (kMode == Mode::kSum || kMode == Mode::kOnline)

@@ -26,10 +26,13 @@ struct Pass {
   const int* key_y;       // [ny]
   const float* factor_x;  // [nx], kGiven and kGivenBoth
   const float* factor_y;  // [ny], kGiven and kGivenBoth
-  int splits;             // of the moving rows; each writes outputs of its own
-  float* sums;            // [splits, nx], kSum and kOnline
-  float* maxima;          // [splits, nx], kOnline: -infinity where nothing was left
-  float* products;        // [splits, nx, width], or NULL
+  const int*
+      position_y;  // [ny]: the x that is the positive of y (kGiven, kGivenBoth); its key is y's
+  const float* positive_y;  // [ny]: the weight e of that pair
+  int splits;               // of the moving rows; each writes outputs of its own
+  float* sums;              // [splits, nx], kSum and kOnline
+  float* maxima;            // [splits, nx], kOnline: -infinity where nothing was left
+  float* products;          // [splits, nx, width], or NULL
 };
 
 constexpr int kMostWidth = 256;

@@ -75,16 +75,25 @@ struct Inputs {
         factor_y(random_floats(count(c.ny), 6, 0.0f, 1.0f)) {
     for (int i = 0; i < c.nx; i++) key_x.push_back(i * 7 % 50);
     for (int j = 0; j < c.ny; j++) key_y.push_back(j * 3 % 50);
+    // Every third y is the positive of an x with its key, if there is one.
+    for (int j = 0; j < c.ny; j++) {
+      position_y.push_back(-1);
+      for (int i = 0; i < c.nx && j % 3 == 0; i++)
+        if (key_x[count(i)] == key_y[count(j)]) position_y.back() = i;
+      positive_y.push_back(-0.01f * static_cast<float>(j + 1));
+    }
   }
   Packed x, y;
   std::vector<float> addend_x, addend_y, factor_x, factor_y;
-  std::vector<int> key_x, key_y;
+  std::vector<int> key_x, key_y, position_y;
+  std::vector<float> positive_y;
 };
 
 Results run_pass(const Inputs& in, const Case& c) {
   const DeviceArray<float> addend_x(in.addend_x), addend_y(in.addend_y), factor_x(in.factor_x),
       factor_y(in.factor_y);
-  const DeviceArray<int> key_x(in.key_x), key_y(in.key_y);
+  const DeviceArray<int> key_x(in.key_x), key_y(in.key_y), position_y(in.position_y);
+  const DeviceArray<float> positive_y(in.positive_y);
   const bool sums_wanted = c.mode == Mode::kSum || c.mode == Mode::kOnline;
   const DeviceArray<float> sums(count(c.nx, c.splits)), maxima(count(c.nx, c.splits)),
       products(count(c.nx, int64_t{c.splits} * in.x.width));
@@ -100,6 +109,8 @@ Results run_pass(const Inputs& in, const Case& c) {
   p.key_y = key_y.get();
   p.factor_x = factor_x.get();
   p.factor_y = factor_y.get();
+  p.position_y = position_y.get();
+  p.positive_y = positive_y.get();
   p.splits = c.splits;
   p.sums = sums_wanted ? sums.get() : nullptr;
   p.maxima = c.mode == Mode::kOnline ? maxima.get() : nullptr;
@@ -143,6 +154,8 @@ void expect_right(const Case& c, const Inputs& in, const Results& r) {
                         : 0;
     }
     for (int j = 0; j < c.ny; j++) {
+      const bool gradient = c.mode == Mode::kGiven || c.mode == Mode::kGivenBoth;
+      if (gradient && in.position_y[count(j)] == i) e[count(j)] = in.positive_y[count(j)];
       if (c.mode == Mode::kSum) e[count(j)] = std::exp2(v[count(j)]);
       if (c.mode == Mode::kOnline)
         e[count(j)] = std::isinf(v[count(j)]) ? 0 : std::exp2(v[count(j)] - most);

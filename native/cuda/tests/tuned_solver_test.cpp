@@ -1,0 +1,246 @@
+// The whole losses on the tensor-core passes, by the judge and the oracle of the ops' own tests.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "loss/tuned_solver.h"
+#include "simt_test.h"
+#include "softmax_harness.h"
+
+namespace {
+
+using namespace tt::cuda::loss;
+using simt_test::DeviceArray;
+using softmax::Input;
+using softmax::Result;
+
+template <class T>
+class Optional {  // device memory where there are values
+ public:
+  explicit Optional(const std::vector<T>& values) {
+    if (!values.empty()) array_ = std::make_unique<DeviceArray<T>>(values);
+  }
+  Optional(std::size_t size, bool wanted) {
+    if (wanted) array_ = std::make_unique<DeviceArray<T>>(size);
+  }
+  T* get() const { return array_ != nullptr ? array_->get() : nullptr; }
+  std::vector<T> values() const { return array_ != nullptr ? array_->values() : std::vector<T>(); }
+
+ private:
+  std::unique_ptr<DeviceArray<T>> array_;
+};
+
+Result solve(const Input& in, unsigned wanted = softmax::kAll, int multiprocessors = 4) {
+  const auto n = static_cast<std::size_t>(in.n), m = static_cast<std::size_t>(in.m);
+  const auto d = static_cast<std::size_t>(in.d);
+  const Optional<float> queries(in.queries), candidates(in.candidates), log_q(in.log_q),
+      weights(in.weights);
+  const Optional<int> positives(in.positives), ids(in.ids);
+  const Optional<float> loss(n, wanted & softmax::kLoss), lse(n, wanted & softmax::kLogSumExp),
+      grad_queries(n * d, wanted & softmax::kGradQueries),
+      grad_candidates(m * d, wanted & softmax::kGradCandidates),
+      grad_temperature(1, wanted & softmax::kGradTemperature);
+  const Optional<double> total(1, wanted & softmax::kTotal);
+  tuned::Problem p{};
+  p.n = in.n;
+  p.m = in.m;
+  p.d = in.d;
+  p.queries = queries.get();
+  p.candidates = candidates.get();
+  p.log_q = log_q.get();
+  if (!in.log_q.empty()) {
+    p.least_log_q = *std::min_element(in.log_q.begin(), in.log_q.end());
+    p.most_log_q = *std::max_element(in.log_q.begin(), in.log_q.end());
+  }
+  p.positives = positives.get();
+  p.ids = ids.get();
+  p.weights = weights.get();
+  p.scale = in.weights.empty() ? static_cast<double>(in.scale) / static_cast<double>(in.n)
+                               : static_cast<double>(in.scale);
+  p.inverse_temperature = in.inverse_temperature;
+  p.symmetric = in.symmetric;
+  p.bfloat16 = in.precision == TT_BFLOAT16;
+  p.loss = loss.get();
+  p.log_sum_exp = in.symmetric ? nullptr : lse.get();
+  p.total = total.get();
+  p.grad_queries = grad_queries.get();
+  p.grad_candidates = grad_candidates.get();
+  p.grad_inverse_temperature = grad_temperature.get();
+  EXPECT_TRUE(tuned::can_solve(p, 800, 163 * 1024));
+  const DeviceArray<unsigned char> workspace(tuned::workspace_bytes(p, multiprocessors));
+  EXPECT_EQ(tuned::solve(p, multiprocessors, workspace.get(), nullptr), cudaSuccess);
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  Result r;
+  r.loss = loss.values();
+  if (!in.symmetric) r.log_sum_exp = lse.values();
+  r.total = total.values();
+  r.grad_queries = grad_queries.values();
+  r.grad_candidates = grad_candidates.values();
+  r.grad_inverse_temperature = grad_temperature.values();
+  return r;
+}
+
+struct Size {
+  int64_t n, m;
+  int d;
+};
+
+TEST(TunedSolver, OddSizes) {
+  std::mt19937 random(1);
+  for (const Size s : {Size{1, 1, 1},
+                       {1, 2, 3},
+                       {2, 2, 5},
+                       {127, 127, 64},
+                       {129, 129, 33},
+                       {252, 507, 123},
+                       {85, 600, 200}}) {
+    SCOPED_TRACE(std::to_string(s.n) + " x " + std::to_string(s.m) + " x " + std::to_string(s.d));
+    Input in = softmax::random_input(random, s.n, s.m, s.d);
+    expect_matches(in, solve(in));
+    add_log_q(random, in);
+    add_weights(random, in);
+    expect_matches(in, solve(in));
+  }
+}
+
+TEST(TunedSolver, DuplicateIdsAndManyQueriesOfOneCandidate) {
+  std::mt19937 random(2);
+  for (const Size s : {Size{130, 160, 32}, {300, 52, 24}, {100, 1, 8}}) {
+    for (const int distinct : {2, 40}) {
+      Input in = softmax::random_input(random, s.n, s.m, s.d);
+      add_positives(random, in);
+      add_ids(random, in, distinct);
+      add_log_q(random, in);
+      expect_matches(in, solve(in));
+    }
+  }
+}
+
+// Both sides of the switch from a constant shift to the rows' maxima.
+TEST(TunedSolver, AnyTemperature) {
+  std::mt19937 random(3);
+  for (const bool symmetric : {false, true}) {
+    for (const float temperature : {0.001f, 0.01f, 0.0135f, 0.02f, 0.05f, 1.0f, 50.0f}) {
+      SCOPED_TRACE(temperature);
+      Input in = softmax::random_input(random, 129, 129, 40);
+      in.symmetric = symmetric;
+      in.inverse_temperature = 1 / temperature;
+      if (!symmetric) add_log_q(random, in);
+      add_ids(random, in, 60);
+      add_weights(random, in);
+      expect_matches(in, solve(in));
+    }
+  }
+}
+
+TEST(TunedSolver, Symmetric) {
+  std::mt19937 random(4);
+  for (const int m : {1, 2, 63, 130}) {
+    Input in = softmax::random_input(random, m, m, 64);
+    in.symmetric = true;
+    expect_matches(in, solve(in));
+  }
+}
+
+TEST(TunedSolver, ZeroRowsHaveNoGradient) {
+  std::mt19937 random(5);
+  Input in = softmax::random_input(random, 60, 90, 21);
+  for (const std::size_t row : {0u, 13u, 59u}) std::fill_n(&in.queries[row * 21], 21, 0.0f);
+  for (const std::size_t row : {0u, 14u, 89u}) std::fill_n(&in.candidates[row * 21], 21, 0.0f);
+  expect_matches(in, solve(in));
+}
+
+TEST(TunedSolver, AllColumnsTheSameItem) {
+  std::mt19937 random(6);
+  for (const float inverse_temperature : {20.0f, 200.0f}) {
+    Input in = softmax::random_input(random, 33, 70, 19);
+    in.ids.assign(70, 4);
+    in.inverse_temperature = inverse_temperature;
+    const Result x = solve(in);
+    for (const float l : x.loss) EXPECT_EQ(l, 0);
+    for (const float g : x.grad_queries) EXPECT_EQ(g, 0);
+    for (const float g : x.grad_candidates) EXPECT_EQ(g, 0);
+  }
+}
+
+TEST(TunedSolver, EverySetOfOutputs) {
+  std::mt19937 random(7);
+  for (const bool symmetric : {false, true}) {
+    Input in = softmax::random_input(random, 37, 37, 20);
+    in.symmetric = symmetric;
+    for (unsigned wanted = 0; wanted <= softmax::kAll; wanted++) {
+      SCOPED_TRACE(wanted);
+      expect_matches(in, solve(in, wanted));
+    }
+  }
+}
+
+TEST(TunedSolver, NegativeScaleAndZeroWeights) {
+  std::mt19937 random(8);
+  Input in = softmax::random_input(random, 45, 61, 30);
+  in.scale = -3.5f;
+  expect_matches(in, solve(in));
+  in.weights.assign(45, 0.0f);
+  const Result x = solve(in);
+  EXPECT_EQ(x.total[0], 0);
+  for (const float g : x.grad_queries) EXPECT_EQ(g, 0);
+  for (const float g : x.grad_candidates) EXPECT_EQ(g, 0);
+}
+
+// Losses near 0 keep their relative accuracy.
+TEST(TunedSolver, TinyLossesAreExact) {
+  std::mt19937 random(9);
+  Input in = softmax::random_input(random, 64, 64, 32);
+  in.queries = in.candidates;
+  in.inverse_temperature = 30;
+  const softmax::Output<double> oracle = softmax::reference<double>(in);
+  const Result x = solve(in);
+  for (std::size_t i = 0; i < 64; i++) EXPECT_NEAR(x.loss[i] / oracle.loss[i], 1, 5e-5);
+}
+
+// Operands carry 8 bits: each product is off by up to 2^-8 of itself, in its own direction.
+TEST(TunedSolver, Bfloat16IsNear) {
+  std::mt19937 random(10);
+  for (const int d : {31, 64, 100, 128, 200}) {
+    Input in = softmax::random_input(random, 150, 170, d);
+    add_log_q(random, in, 1e-5);
+    add_ids(random, in, 100);
+    in.precision = TT_BFLOAT16;
+    const softmax::Output<double> oracle = softmax::reference<double>(in);
+    const Result x = solve(in);
+    const softmax::UnitRows<double> q(in.queries, in.n, d), c(in.candidates, in.m, d);
+    const auto relative = [&](const std::vector<float>& a, const std::vector<double>& b,
+                              const std::vector<double>& inverse) {
+      double error = 0, norm = 0;
+      for (std::size_t i = 0; i < b.size(); i++) {
+        const double length = 1 / inverse[i / static_cast<std::size_t>(d)];
+        error += std::pow((static_cast<double>(a[i]) - b[i]) * length, 2);
+        norm += std::pow(b[i] * length, 2);
+      }
+      return std::sqrt(error / norm);
+    };
+    EXPECT_LT(relative(x.grad_queries, oracle.grad_queries, q.inverse), 0.02) << d;
+    EXPECT_LT(relative(x.grad_candidates, oracle.grad_candidates, c.inverse), 0.02) << d;
+    EXPECT_NEAR(x.total[0], oracle.total, 0.01) << d;
+  }
+}
+
+TEST(TunedSolver, SameBitsUnderAnySchedule) {
+  std::mt19937 random(11);
+  for (const float inverse_temperature : {20.0f, 150.0f}) {
+    Input in = softmax::random_input(random, 130, 140, 48);
+    add_log_q(random, in);
+    add_positives(random, in);
+    in.inverse_temperature = inverse_temperature;
+    std::string first;
+    for (const std::uint64_t seed : {0u, 1u, 2u, 3u}) {
+      simt::options().seed = seed;
+      const std::string bits = solve(in, softmax::kAll, 132).bits();
+      if (first.empty()) first = bits;
+      EXPECT_EQ(bits, first) << seed;
+    }
+    simt::options() = simt::Options();
+  }
+}
+
+}  // namespace
