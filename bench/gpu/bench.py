@@ -139,7 +139,7 @@ def print_row(row):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--library", required=True)
+    parser.add_argument("--library", dest="core", required=True)
     parser.add_argument("--plugin")
     parser.add_argument("--out", required=True)
     parser.add_argument("--quick", action="store_true")
@@ -150,7 +150,7 @@ def main():
     if on_gpu and not torch.cuda.is_available():
         sys.exit("bench.py: error: PyTorch sees no CUDA device; nothing was timed (--dry-run tries the bench on the CPU)")
     torch.backends.cuda.matmul.allow_tf32 = False
-    library = twintail.Library(options.library, options.plugin)
+    library = twintail.Library(options.core, options.plugin)
     stream = torch.cuda.Stream() if on_gpu else None
     context = twintail.Context(library, twintail.CUDA if on_gpu else twintail.CPU, stream.cuda_stream if on_gpu else None)
     clock = Clock(on_gpu, stream, 0.05 if options.quick or options.dry_run else 0.3)

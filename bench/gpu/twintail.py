@@ -56,26 +56,26 @@ class Library:
 
 class Context:
     def __init__(self, library, device, stream=None):
-        self.library, self.handle = library, c.c_void_p()
+        self.native, self.handle = library, c.c_void_p()
         options = ContextOptions(struct_size=c.sizeof(ContextOptions), device=device, stream=stream)
         library.check(library.lib.tt_context_create(c.byref(options), c.byref(self.handle)))
 
     def close(self):
-        self.library.check(self.library.lib.tt_context_destroy(self.handle))
+        self.native.check(self.native.lib.tt_context_destroy(self.handle))
 
     def workspace_bytes(self):
         info = ContextInfo(struct_size=c.sizeof(ContextInfo))
-        self.library.check(self.library.lib.tt_context_get_info(self.handle, c.byref(info)))
+        self.native.check(self.native.lib.tt_context_get_info(self.handle, c.byref(info)))
         return info.workspace_bytes
 
     def synchronize(self):
-        self.library.check(self.library.lib.tt_context_synchronize(self.handle))
+        self.native.check(self.native.lib.tt_context_synchronize(self.handle))
 
     def sampled_softmax(self, n, m, d, inverse_temperature, precision="float32", scale=1.0, **pointers):
         """pointers: addresses on the context's device, by the names of tt_sampled_softmax_args."""
         args = SampledSoftmaxArgs(struct_size=c.sizeof(SampledSoftmaxArgs), d=d, n=n, m=m, scale=scale,
                                   inverse_temperature=inverse_temperature, precision=PRECISION[precision], **pointers)
-        self.library.check(self.library.lib.tt_sampled_softmax(self.handle, c.byref(args)))
+        self.native.check(self.native.lib.tt_sampled_softmax(self.handle, c.byref(args)))
 
 
 def self_check(path, plugin=None):

@@ -50,7 +50,7 @@ class PackedRows {
     const int64_t first = begin(row);
     const int64_t last = begins_ != nullptr ? begins_[row + 1] : first + singles_;
     for (int64_t word = first; word < last; word += 16) __builtin_prefetch(words_ + word);
-    __builtin_prefetch(words_ + last - 1);
+    if (last > first) __builtin_prefetch(words_ + last - 1);
   }
 
  private:

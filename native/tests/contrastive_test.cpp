@@ -139,9 +139,14 @@ TEST(Contrastive, SymmetricFormIsSymmetric) {
   const Runner runner;
   const Result x = runner.contrastive(in), y = runner.contrastive(exchanged);
   EXPECT_NEAR(x.total[0], y.total[0], 1e-6);
-  for (size_t i = 0; i < x.grad_queries.size(); ++i) {
-    const double near = 1e-6 + 1e-4 * std::fabs(x.grad_queries[i]);
-    EXPECT_NEAR(x.grad_queries[i], y.grad_candidates[i], near);
+  for (size_t row = 0; row < 90; ++row) {
+    // Components may cancel; what is rounded is as large as the row's largest.
+    const float* gradient = &x.grad_queries[row * 31];
+    double largest = 0;
+    for (int k = 0; k < 31; ++k) largest = std::max(largest, std::fabs(double{gradient[k]}));
+    for (size_t k = 0; k < 31; ++k) {
+      EXPECT_NEAR(gradient[k], y.grad_candidates[row * 31 + k], 1e-5 * largest) << row;
+    }
   }
 }
 

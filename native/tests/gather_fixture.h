@@ -221,18 +221,25 @@ inline HostEmbedding random_embedding(Random& random, int64_t rows, int32_t dim)
   return HostEmbedding{random.normals(rows * dim), rows, dim};
 }
 
+/// A set of the first k features, 1 <= k <= 64, each in it with probability one half.
+inline uint64_t random_features(Random& random, int32_t k) {
+  const auto low = static_cast<uint64_t>(random.integer(0, (int64_t{1} << 32) - 1));
+  const auto high = static_cast<uint64_t>(random.integer(0, (int64_t{1} << 32) - 1));
+  return (high << 32 | low) & ~uint64_t{0} >> (64 - k);
+}
+
 /// Some combination of transformations that is allowed.
 inline HostAugmentation random_augmentation(Random& random, const HostTable& table) {
   HostAugmentation a;
   const auto k = static_cast<int32_t>(table.features.size());
-  a.maskable = static_cast<uint64_t>(random.integer(0, (int64_t{1} << k) - 1)) | 1;
+  a.maskable = random_features(random, k) | 1;
   a.transforms = static_cast<uint32_t>(random.integer(0, 3));
   const int64_t pick = random.integer(0, 2);
   if (pick == 1) a.transforms |= TT_COMPLEMENTARY;
   if (pick == 2) a.transforms |= TT_CORRELATED;
   if (!table.list_offsets.empty() && random.chance(0.5)) a.transforms |= TT_LIST_DROPOUT;
   for (int32_t f = 0; f < k; ++f) {
-    const auto any = static_cast<uint64_t>(random.integer(0, (int64_t{1} << k) - 1));
+    const auto any = random_features(random, k);
     a.correlated.push_back(random.chance(0.7) ? any & a.maskable : 0);
   }
   a.correlated[0] = 1;
