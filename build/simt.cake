@@ -3,9 +3,9 @@
 
 public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
 {
-    /// What has to be built: CMake makes the plugin only when the backend has sources.
+    /// What has to be built: CMake makes the plugin only when there is a backend.
     public string[] Targets =>
-        [.. OwnTests, .. Sources.Any() ? new[] { "twintail_cuda_simt" } : []];
+        [.. OwnTests, .. HasBackend ? new[] { "twintail_cuda_simt" } : []];
 
     /// The tests of the machine itself, and those of kernels that need no backend around them.
     public void RunMachine(DirectoryPath build, string name, int seed)
@@ -19,7 +19,7 @@ public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
     /// The op tests of the core in `core` on the CUDA backend of `simt`.
     public void RunOps(DirectoryPath core, DirectoryPath simt, string name, int seed)
     {
-        if (!Sources.Any(file => System.IO.File.ReadAllText(file.FullPath).Contains("tt_backend_open")))
+        if (!HasBackend)
         {
             context.Warning("No source in native/cuda defines tt_backend_open: there is no CUDA backend that an op test could run on.");
             return;
@@ -34,6 +34,8 @@ public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
 
     private static readonly string[] OwnTests = ["twintail_simt_tests", "twintail_cuda_loss_tests"];
 
-    private IEnumerable<FilePath> Sources =>
-        context.GetFiles("native/cuda/**/*.{cu,cpp}").Where(file => !file.FullPath.Contains("/cuda/tests/"));
+    private bool HasBackend =>
+        context.GetFiles("native/cuda/**/*.{cu,cpp}")
+            .Where(file => !file.FullPath.Contains("/cuda/tests/"))
+            .Any(file => System.IO.File.ReadAllText(file.FullPath).Contains("tt_backend_open"));
 }
