@@ -8,6 +8,14 @@
 namespace softmax {
 namespace {
 
+class SampledSoftmax : public tt_test::OpTest {
+ protected:
+  void expect_all_match(const Input& in) const {
+    expect_matches(in, Runner(target()).sampled_softmax(in));
+  }
+};
+TT_ON_ALL_TARGETS(SampledSoftmax);
+
 // ---- by hand ---------------------------------------------------------------------------------
 //
 // q1 = (1, 0), q2 = (0, 2), c1 = (3, 0), c2 = (0, 1): the cosines are the 2 x 2 identity.
@@ -22,7 +30,7 @@ namespace {
 //   d/dv1 = ln3 / 2 (-0.4 u1 + u2 / 7); without its part along v1, over |c1| = 3: (0, ln3 / 42)
 //   d/dv2 = ln3 / 2 (0.4 u1 - u2 / 7); without its part along v2: (0.2 ln3, 0)
 //   d/d(1/temperature) = sum_i w_i sum_j (p_ij - [i = j]) cos_ij = (-0.4 - 1/7) / 2 = -19 / 70.
-TEST(SampledSoftmax, TwoByTwoByHand) {
+TEST_P(SampledSoftmax, TwoByTwoByHand) {
   Input in;
   in.n = in.m = 2;
   in.d = 2;
@@ -30,27 +38,25 @@ TEST(SampledSoftmax, TwoByTwoByHand) {
   in.candidates = {3, 0, 0, 1};
   in.log_q = {std::log(0.5f), std::log(0.25f)};
   in.inverse_temperature = std::log(3.0f);
-  for (const int isa : all_isas()) {
-    const Result x = Runner(isa).sampled_softmax(in);
-    const double ln3 = std::log(3.0), near = 1e-6;
-    EXPECT_NEAR(x.loss[0], std::log(10.0 / 6), near);
-    EXPECT_NEAR(x.loss[1], std::log(14.0 / 12), near);
-    EXPECT_NEAR(x.log_sum_exp[0], std::log(10.0), near);
-    EXPECT_NEAR(x.log_sum_exp[1], std::log(14.0), near);
-    EXPECT_NEAR(x.total[0], 0.5 * std::log(35.0 / 18), near);
-    const double queries[] = {0, 0.2 * ln3, ln3 / 28, 0};
-    const double candidates[] = {0, ln3 / 42, 0.2 * ln3, 0};
-    for (size_t k = 0; k < 4; ++k) {
-      EXPECT_NEAR(x.grad_queries[k], queries[k], near) << k;
-      EXPECT_NEAR(x.grad_candidates[k], candidates[k], near) << k;
-    }
-    EXPECT_NEAR(x.grad_inverse_temperature[0], -19.0 / 70, near);
+  const Result x = Runner(target()).sampled_softmax(in);
+  const double ln3 = std::log(3.0), near = 1e-6;
+  EXPECT_NEAR(x.loss[0], std::log(10.0 / 6), near);
+  EXPECT_NEAR(x.loss[1], std::log(14.0 / 12), near);
+  EXPECT_NEAR(x.log_sum_exp[0], std::log(10.0), near);
+  EXPECT_NEAR(x.log_sum_exp[1], std::log(14.0), near);
+  EXPECT_NEAR(x.total[0], 0.5 * std::log(35.0 / 18), near);
+  const double queries[] = {0, 0.2 * ln3, ln3 / 28, 0};
+  const double candidates[] = {0, ln3 / 42, 0.2 * ln3, 0};
+  for (size_t k = 0; k < 4; ++k) {
+    EXPECT_NEAR(x.grad_queries[k], queries[k], near) << k;
+    EXPECT_NEAR(x.grad_candidates[k], candidates[k], near) << k;
   }
+  EXPECT_NEAR(x.grad_inverse_temperature[0], -19.0 / 70, near);
 }
 
 // The same with a third column that repeats the second one's item: it is no negative of row 2, whose
 // sum stays 14; for row 1 it counts: exp s_13 = 1 / p_3 = 5, sum 15.
-TEST(SampledSoftmax, AccidentalHitByHand) {
+TEST_P(SampledSoftmax, AccidentalHitByHand) {
   Input in;
   in.n = 2;
   in.m = 3;
@@ -60,11 +66,9 @@ TEST(SampledSoftmax, AccidentalHitByHand) {
   in.log_q = {std::log(0.5f), std::log(0.25f), std::log(0.2f)};
   in.ids = {-5, 9, 9};
   in.inverse_temperature = std::log(3.0f);
-  for (const int isa : all_isas()) {
-    const Result x = Runner(isa).sampled_softmax(in);
-    EXPECT_NEAR(x.loss[0], std::log(15.0 / 6), 1e-6);
-    EXPECT_NEAR(x.loss[1], std::log(14.0 / 12), 1e-6);
-  }
+  const Result x = Runner(target()).sampled_softmax(in);
+  EXPECT_NEAR(x.loss[0], std::log(15.0 / 6), 1e-6);
+  EXPECT_NEAR(x.loss[1], std::log(14.0 / 12), 1e-6);
 }
 
 // ---- against the reference ---------------------------------------------------------------------
@@ -74,14 +78,7 @@ struct Size {
   int d;
 };
 
-void expect_matches_everywhere(const Input& in) {
-  for (const int isa : all_isas()) {
-    SCOPED_TRACE("isa " + std::to_string(isa));
-    expect_matches(in, Runner(isa).sampled_softmax(in));
-  }
-}
-
-TEST(SampledSoftmax, OddSizes) {
+TEST_P(SampledSoftmax, OddSizes) {
   std::mt19937 random(fresh_seed());
   for (const Size s : {Size{1, 1, 1},
                        {1, 2, 3},
@@ -94,39 +91,39 @@ TEST(SampledSoftmax, OddSizes) {
                        {85, 1030, 64}}) {
     SCOPED_TRACE(std::to_string(s.n) + " x " + std::to_string(s.m) + " x " + std::to_string(s.d));
     Input in = random_input(random, s.n, s.m, s.d);
-    expect_matches_everywhere(in);
+    expect_all_match(in);
     add_log_q(random, in);
     add_weights(random, in);
-    expect_matches_everywhere(in);
+    expect_all_match(in);
   }
 }
 
-TEST(SampledSoftmax, MoreQueriesThanCandidates) {
+TEST_P(SampledSoftmax, MoreQueriesThanCandidates) {
   std::mt19937 random(fresh_seed() + 1);
   for (const Size s : {Size{507, 252, 123}, {1000, 3, 17}, {300, 1, 8}}) {
     Input in = random_input(random, s.n, s.m, s.d);
     add_positives(random, in);
     add_log_q(random, in);
     add_ids(random, in, 40);
-    expect_matches_everywhere(in);
+    expect_all_match(in);
   }
 }
 
-TEST(SampledSoftmax, AnyWidth) {
+TEST_P(SampledSoftmax, AnyWidth) {
   std::mt19937 random(fresh_seed() + 2);
   for (const int d : {1,  2,  3,  7,  8,  9,   15,  16,  17,  31,  32,  47,  48,  49,
                       63, 64, 65, 80, 96, 100, 112, 127, 128, 129, 160, 200, 256, 300}) {
     SCOPED_TRACE(d);
     Input in = random_input(random, 37, 75, d);
     add_log_q(random, in);
-    expect_matches_everywhere(in);
+    expect_all_match(in);
   }
   // Rows 512 floats apart are padded against cache conflicts.
-  expect_matches_everywhere(random_input(random, 30, 70, 512));
+  expect_all_match(random_input(random, 30, 70, 512));
 }
 
 // Both sides of the switch from a constant shift to the rows' own maxima (near 1 / 72 without log_q).
-TEST(SampledSoftmax, AnyTemperature) {
+TEST_P(SampledSoftmax, AnyTemperature) {
   std::mt19937 random(fresh_seed() + 3);
   for (const float temperature :
        {0.001f, 0.01f, 0.0135f, 0.014f, 0.02f, 0.05f, 0.2f, 1.0f, 50.0f}) {
@@ -137,50 +134,48 @@ TEST(SampledSoftmax, AnyTemperature) {
       if (with_log_q) add_log_q(random, in);
       add_ids(random, in, 60);
       add_weights(random, in);
-      expect_matches_everywhere(in);
+      expect_all_match(in);
     }
   }
 }
 
 // Where logits are small nothing hides the error of the exponential: it averages out below 1e-7.
-TEST(SampledSoftmax, TotalIsAccurateAtHighTemperature) {
+TEST_P(SampledSoftmax, TotalIsAccurateAtHighTemperature) {
   std::mt19937 random(fresh_seed() + 18);
   for (const float inverse_temperature : {0.3f, 1.0f, 3.0f}) {
     Input in = random_input(random, 200, 600, 24);
     in.inverse_temperature = inverse_temperature;
     const double oracle = reference<double>(in).total;
-    for (const int isa : all_isas()) {
-      EXPECT_NEAR(Runner(isa).sampled_softmax(in).total[0], oracle, 1e-7) << isa;
-    }
+    EXPECT_NEAR(Runner(target()).sampled_softmax(in).total[0], oracle, 1e-7);
   }
 }
 
 // Beyond what float can hold around a constant even at a high temperature.
-TEST(SampledSoftmax, ExtremeLogQ) {
+TEST_P(SampledSoftmax, ExtremeLogQ) {
   std::mt19937 random(fresh_seed() + 4);
   Input in = random_input(random, 50, 60, 24);
   add_log_q(random, in);
   in.log_q[7] = -120;
   in.log_q[30] = 200;
-  expect_matches_everywhere(in);
+  expect_all_match(in);
   for (float& q : in.log_q) q -= 1000;  // a common offset changes nothing but log_sum_exp
-  expect_matches_everywhere(in);
+  expect_all_match(in);
 }
 
-TEST(SampledSoftmax, DuplicateIds) {
+TEST_P(SampledSoftmax, DuplicateIds) {
   std::mt19937 random(fresh_seed() + 5);
   for (const int32_t distinct : {2, 10, 100}) {
     Input in = random_input(random, 130, 160, 32);
     add_ids(random, in, distinct);
     add_log_q(random, in);
     add_positives(random, in);
-    expect_matches_everywhere(in);
+    expect_all_match(in);
   }
 }
 
 // A masked column has to vanish, not to be subtracted: it outweighs the rest of row 50 e^60 times.
 // The row's results are those of a problem that does not have the column.
-TEST(SampledSoftmax, MaskedColumnsVanish) {
+TEST_P(SampledSoftmax, MaskedColumnsVanish) {
   std::mt19937 random(fresh_seed() + 6);
   Input in = random_input(random, 100, 120, 16);
   for (int32_t j = 0; j < 120; ++j) in.ids.push_back(j);
@@ -192,38 +187,34 @@ TEST(SampledSoftmax, MaskedColumnsVanish) {
   Input without = in;
   without.log_q[112] = 0;
   for (size_t k = 0; k < 16; ++k) without.candidates[112 * 16 + k] = 0;
-  for (const int isa : all_isas()) {
-    const Runner runner(isa);
-    const Result x = runner.sampled_softmax(in), y = runner.sampled_softmax(without);
-    EXPECT_NEAR(x.loss[50], reference<double>(in).loss[50], 1e-4) << isa;
-    EXPECT_NEAR(x.loss[50], y.loss[50], 1e-4) << isa;
-    const UnitRows<double> q(in.queries, in.n, in.d);
-    for (size_t k = 0; k < 16; ++k) {
-      EXPECT_NEAR(x.grad_queries[50 * 16 + k] / q.inverse[50],
-                  y.grad_queries[50 * 16 + k] / q.inverse[50], 1e-3);
-      EXPECT_EQ(x.grad_candidates[112 * 16 + k], 0) << isa;
-    }
+  const Runner runner(target());
+  const Result x = runner.sampled_softmax(in), y = runner.sampled_softmax(without);
+  EXPECT_NEAR(x.loss[50], reference<double>(in).loss[50], 1e-4);
+  EXPECT_NEAR(x.loss[50], y.loss[50], 1e-4);
+  const UnitRows<double> q(in.queries, in.n, in.d);
+  for (size_t k = 0; k < 16; ++k) {
+    EXPECT_NEAR(x.grad_queries[50 * 16 + k] / q.inverse[50],
+                y.grad_queries[50 * 16 + k] / q.inverse[50], 1e-3);
+    EXPECT_EQ(x.grad_candidates[112 * 16 + k], 0);
   }
 }
 
-TEST(SampledSoftmax, AllColumnsTheSameItem) {
+TEST_P(SampledSoftmax, AllColumnsTheSameItem) {
   std::mt19937 random(fresh_seed() + 7);
   for (const float inverse_temperature : {20.0f, 200.0f}) {
     Input in = random_input(random, 33, 70, 19);
     in.ids.assign(70, 4);
     in.inverse_temperature = inverse_temperature;
-    for (const int isa : all_isas()) {
-      const Result x = Runner(isa).sampled_softmax(in);
-      for (const float l : x.loss) EXPECT_EQ(l, 0);
-      for (const float g : x.grad_queries) EXPECT_EQ(g, 0);
-      for (const float g : x.grad_candidates) EXPECT_EQ(g, 0);
-      EXPECT_EQ(x.total[0], 0);
-      EXPECT_EQ(x.grad_inverse_temperature[0], 0);
-    }
+    const Result x = Runner(target()).sampled_softmax(in);
+    for (const float l : x.loss) EXPECT_EQ(l, 0);
+    for (const float g : x.grad_queries) EXPECT_EQ(g, 0);
+    for (const float g : x.grad_candidates) EXPECT_EQ(g, 0);
+    EXPECT_EQ(x.total[0], 0);
+    EXPECT_EQ(x.grad_inverse_temperature[0], 0);
   }
 }
 
-TEST(SampledSoftmax, ZeroAndTinyAndHugeRows) {
+TEST_P(SampledSoftmax, ZeroAndTinyAndHugeRows) {
   std::mt19937 random(fresh_seed() + 8);
   Input in = random_input(random, 60, 90, 21);
   const auto set_length = [](std::vector<float>& x, size_t row, double length) {
@@ -240,19 +231,17 @@ TEST(SampledSoftmax, ZeroAndTinyAndHugeRows) {
   in.weights.assign(60, 1.0f / 60);
   Input judged = in;  // plain float is not asked to get the threshold right
   set_length(judged.queries, 20, 0);
-  for (const int isa : all_isas()) {
-    const Result x = Runner(isa).sampled_softmax(in);
-    expect_matches(judged, x);
-    for (size_t k = 0; k < 21; ++k) {
-      EXPECT_EQ(x.grad_queries[13 * 21 + k], 0);
-      EXPECT_EQ(x.grad_queries[20 * 21 + k], 0);
-      EXPECT_EQ(x.grad_candidates[14 * 21 + k], 0);
-    }
+  const Result x = Runner(target()).sampled_softmax(in);
+  expect_matches(judged, x);
+  for (size_t k = 0; k < 21; ++k) {
+    EXPECT_EQ(x.grad_queries[13 * 21 + k], 0);
+    EXPECT_EQ(x.grad_queries[20 * 21 + k], 0);
+    EXPECT_EQ(x.grad_candidates[14 * 21 + k], 0);
   }
 }
 
 // loss = log m, and nothing to learn.
-TEST(SampledSoftmax, AllRowsEqual) {
+TEST_P(SampledSoftmax, AllRowsEqual) {
   std::mt19937 random(fresh_seed() + 9);
   Input in = random_input(random, 1, 1, 50);
   in.n = 96;
@@ -264,56 +253,52 @@ TEST(SampledSoftmax, AllRowsEqual) {
   for (int j = 0; j < 200; ++j) in.candidates.insert(in.candidates.end(), row.begin(), row.end());
   for (const float inverse_temperature : {1.0f, 20.0f, 100.0f}) {
     in.inverse_temperature = inverse_temperature;
-    expect_matches_everywhere(in);
-    for (const float l : Runner().sampled_softmax(in).loss) {
+    expect_all_match(in);
+    for (const float l : Runner(target()).sampled_softmax(in).loss) {
       EXPECT_NEAR(l, std::log(200.0), 4e-7 * (4 + inverse_temperature));
     }
   }
 }
 
 // Rows that have learned their positive: losses near 0 keep their relative accuracy.
-TEST(SampledSoftmax, TinyLossesAreExact) {
+TEST_P(SampledSoftmax, TinyLossesAreExact) {
   std::mt19937 random(fresh_seed() + 10);
   Input in = random_input(random, 64, 64, 32);
   in.queries = in.candidates;
   in.inverse_temperature = 30;
   const Output<double> oracle = reference<double>(in);
-  for (const int isa : all_isas()) {
-    const Result x = Runner(isa).sampled_softmax(in);
-    for (size_t i = 0; i < 64; ++i) {
-      EXPECT_LT(oracle.loss[i], 1e-3);
-      EXPECT_NEAR(x.loss[i] / oracle.loss[i], 1, 5e-5);
-    }
+  const Result x = Runner(target()).sampled_softmax(in);
+  for (size_t i = 0; i < 64; ++i) {
+    EXPECT_LT(oracle.loss[i], 1e-3);
+    EXPECT_NEAR(x.loss[i] / oracle.loss[i], 1, 5e-5);
   }
 }
 
-TEST(SampledSoftmax, NegativeScaleAndWeights) {
+TEST_P(SampledSoftmax, NegativeScaleAndWeights) {
   std::mt19937 random(fresh_seed() + 11);
   Input in = random_input(random, 45, 61, 30);
   in.scale = -3.5f;
-  expect_matches_everywhere(in);
+  expect_all_match(in);
   add_weights(random, in);
   in.weights[4] = -2;
-  expect_matches_everywhere(in);
+  expect_all_match(in);
   in.weights.assign(45, 0.0f);
-  const Result x = Runner().sampled_softmax(in);
+  const Result x = Runner(target()).sampled_softmax(in);
   EXPECT_EQ(x.total[0], 0);
   for (const float g : x.grad_queries) EXPECT_EQ(g, 0);
   for (const float g : x.grad_candidates) EXPECT_EQ(g, 0);
 }
 
-TEST(SampledSoftmax, EverySetOfOutputs) {
+TEST_P(SampledSoftmax, EverySetOfOutputs) {
   std::mt19937 random(fresh_seed() + 12);
   for (const float inverse_temperature : {10.0f, 150.0f}) {
     Input in = random_input(random, 37, 53, 20);
     add_log_q(random, in);
     in.inverse_temperature = inverse_temperature;
-    for (const int isa : all_isas()) {
-      const Runner runner(isa);
-      for (unsigned wanted = 0; wanted <= kAll; ++wanted) {
-        SCOPED_TRACE("isa " + std::to_string(isa) + " outputs " + std::to_string(wanted));
-        expect_matches(in, runner.sampled_softmax(in, wanted));
-      }
+    const Runner runner(target());
+    for (unsigned wanted = 0; wanted <= kAll; ++wanted) {
+      SCOPED_TRACE(wanted);
+      expect_matches(in, runner.sampled_softmax(in, wanted));
     }
   }
 }
@@ -321,7 +306,7 @@ TEST(SampledSoftmax, EverySetOfOutputs) {
 // ---- gradients by differences ----------------------------------------------------------------
 
 // Of the reference itself, so that oracle and kernels do not share a mistake.
-TEST(SampledSoftmax, ReferenceAgreesWithCentralDifferences) {
+TEST(SampledSoftmaxReference, AgreesWithCentralDifferences) {
   std::mt19937 random(fresh_seed() + 13);
   Input in = random_input(random, 5, 7, 4);
   add_log_q(random, in, 1e-2);
@@ -356,38 +341,36 @@ TEST(SampledSoftmax, ReferenceAgreesWithCentralDifferences) {
   check(in.inverse_temperature, oracle.grad_inverse_temperature, 1);
 }
 
-TEST(SampledSoftmax, AgreesWithCentralDifferencesOfItsTotal) {
+TEST_P(SampledSoftmax, AgreesWithCentralDifferencesOfItsTotal) {
   std::mt19937 random(fresh_seed() + 14);
   Input in = random_input(random, 6, 9, 5);
   for (float& x : in.queries) x = x > 0 ? x + 1 : x - 1;  // no short rows, where a step is a leap
   for (float& x : in.candidates) x = x > 0 ? x + 1 : x - 1;
   add_log_q(random, in, 1e-2);
   in.inverse_temperature = 2;
-  for (const int isa : all_isas()) {
-    const Runner runner(isa);
-    const Result x = runner.sampled_softmax(in);
-    const auto check = [&](float& value, float gradient, float step) {
-      const float before = value;
-      value = before + step;
-      const double up = runner.sampled_softmax(in, kTotal).total[0];
-      value = before - step;
-      const double down = runner.sampled_softmax(in, kTotal).total[0];
-      value = before;
-      EXPECT_NEAR((up - down) / (2.0 * static_cast<double>(step)), gradient, 2e-4);
-    };
-    for (size_t i = 0; i < in.queries.size(); i += 3) {
-      check(in.queries[i], x.grad_queries[i], 0.01f);
-    }
-    for (size_t i = 0; i < in.candidates.size(); i += 3) {
-      check(in.candidates[i], x.grad_candidates[i], 0.01f);
-    }
-    check(in.inverse_temperature, x.grad_inverse_temperature[0], 0.01f);
+  const Runner runner(target());
+  const Result x = runner.sampled_softmax(in);
+  const auto check = [&](float& value, float gradient, float step) {
+    const float before = value;
+    value = before + step;
+    const double up = runner.sampled_softmax(in, kTotal).total[0];
+    value = before - step;
+    const double down = runner.sampled_softmax(in, kTotal).total[0];
+    value = before;
+    EXPECT_NEAR((up - down) / (2.0 * static_cast<double>(step)), gradient, 2e-4);
+  };
+  for (size_t i = 0; i < in.queries.size(); i += 3) {
+    check(in.queries[i], x.grad_queries[i], 0.01f);
   }
+  for (size_t i = 0; i < in.candidates.size(); i += 3) {
+    check(in.candidates[i], x.grad_candidates[i], 0.01f);
+  }
+  check(in.inverse_temperature, x.grad_inverse_temperature[0], 0.01f);
 }
 
 // ---- bits ---------------------------------------------------------------------------------------
 
-TEST(SampledSoftmax, SameBitsForAnyNumberOfThreads) {
+TEST_P(SampledSoftmax, SameBitsForAnyNumberOfThreads) {
   std::mt19937 random(fresh_seed() + 15);
   for (const float inverse_temperature : {20.0f, 100.0f}) {
     for (const Size s : {Size{700, 650, 48}, {40, 1500, 33}}) {
@@ -397,16 +380,14 @@ TEST(SampledSoftmax, SameBitsForAnyNumberOfThreads) {
       add_ids(random, in, 300);
       add_weights(random, in);
       in.inverse_temperature = inverse_temperature;
-      for (const int isa : all_isas()) {
-        for (const int32_t precision : {TT_FLOAT32, TT_BFLOAT16}) {
-          in.precision = precision;
-          const std::string one = Runner(isa, 1).sampled_softmax(in).bits();
-          for (const int threads : {1, 2, 3, 8}) {
-            const Runner runner(isa, threads);
-            for (int repeat = 0; repeat < 3; ++repeat) {
-              ASSERT_EQ(runner.sampled_softmax(in).bits(), one)
-                  << threads << " threads, isa " << isa << ", precision " << precision;
-            }
+      for (const int32_t precision : {TT_FLOAT32, TT_BFLOAT16}) {
+        in.precision = precision;
+        const std::string one = Runner(target(), 1).sampled_softmax(in).bits();
+        for (const int threads : thread_counts()) {
+          const Runner runner(target(), threads);
+          for (int repeat = 0; repeat < (on_cpu() ? 3 : 1); ++repeat) {
+            ASSERT_EQ(runner.sampled_softmax(in).bits(), one)
+                << threads << " threads, precision " << precision;
           }
         }
       }
@@ -417,7 +398,7 @@ TEST(SampledSoftmax, SameBitsForAnyNumberOfThreads) {
 // ---- bfloat16 -------------------------------------------------------------------------------------
 
 // Operands carry 8 bits: each product is off by up to 2^-8 of itself, in its own direction.
-TEST(SampledSoftmax, Bfloat16IsNear) {
+TEST_P(SampledSoftmax, Bfloat16IsNear) {
   std::mt19937 random(fresh_seed() + 16);
   for (const int d : {1, 31, 64, 100}) {
     Input in = random_input(random, 150, 170, d);
@@ -426,47 +407,43 @@ TEST(SampledSoftmax, Bfloat16IsNear) {
     in.weights.assign(150, 1.0f / 150);
     in.precision = TT_BFLOAT16;
     const Output<double> oracle = reference<double>(in);
-    for (const int isa : all_isas()) {
-      const Result x = Runner(isa).sampled_softmax(in);
-      const auto relative = [](const std::vector<float>& a, const std::vector<double>& b,
-                               const std::vector<double>& inverse, int width) {
-        double error = 0, norm = 0;
-        for (size_t i = 0; i < b.size(); ++i) {
-          const double length = 1 / inverse[i / static_cast<size_t>(width)];
-          error += std::pow((a[i] - b[i]) * length, 2);
-          norm += std::pow(b[i] * length, 2);
-        }
-        return std::sqrt(error / norm);
-      };
-      if (d == 1) continue;  // nothing to learn in one dimension; it only has to run
-      const UnitRows<double> q(in.queries, in.n, d), c(in.candidates, in.m, d);
-      EXPECT_LT(relative(x.grad_queries, oracle.grad_queries, q.inverse, d), 0.02) << isa;
-      EXPECT_LT(relative(x.grad_candidates, oracle.grad_candidates, c.inverse, d), 0.02) << isa;
-      EXPECT_NEAR(x.total[0], oracle.total, 0.01) << isa;
-      EXPECT_NE(x.bits(), [&] {
-        Input exact = in;
-        exact.precision = TT_FLOAT32;
-        return Runner(isa).sampled_softmax(exact).bits();
-      }()) << "the precision makes no difference";
-    }
+    const Result x = Runner(target()).sampled_softmax(in);
+    const auto relative = [](const std::vector<float>& a, const std::vector<double>& b,
+                             const std::vector<double>& inverse, int width) {
+      double error = 0, norm = 0;
+      for (size_t i = 0; i < b.size(); ++i) {
+        const double length = 1 / inverse[i / static_cast<size_t>(width)];
+        error += std::pow((a[i] - b[i]) * length, 2);
+        norm += std::pow(b[i] * length, 2);
+      }
+      return std::sqrt(error / norm);
+    };
+    if (d == 1) continue;  // nothing to learn in one dimension; it only has to run
+    const UnitRows<double> q(in.queries, in.n, d), c(in.candidates, in.m, d);
+    EXPECT_LT(relative(x.grad_queries, oracle.grad_queries, q.inverse, d), 0.02);
+    EXPECT_LT(relative(x.grad_candidates, oracle.grad_candidates, c.inverse, d), 0.02);
+    EXPECT_NEAR(x.total[0], oracle.total, 0.01);
+    EXPECT_NE(x.bits(), [&] {
+      Input exact = in;
+      exact.precision = TT_FLOAT32;
+      return Runner(target()).sampled_softmax(exact).bits();
+    }()) << "the precision makes no difference";
   }
 }
 
 // ---- NaN stays visible -----------------------------------------------------------------------------
 
-TEST(SampledSoftmax, NanReachesEveryLossItTouches) {
+TEST_P(SampledSoftmax, NanReachesEveryLossItTouches) {
   std::mt19937 random(fresh_seed() + 17);
   for (const float inverse_temperature : {20.0f, 150.0f}) {
     Input in = random_input(random, 40, 50, 10);
     in.inverse_temperature = inverse_temperature;
     in.queries[7 * 10 + 3] = std::numeric_limits<float>::quiet_NaN();
-    for (const int isa : all_isas()) {
-      const Result x = Runner(isa).sampled_softmax(in);
-      EXPECT_TRUE(std::isnan(x.loss[7])) << isa;
-      EXPECT_FALSE(std::isnan(x.loss[8])) << isa;
-      EXPECT_TRUE(std::isnan(x.total[0])) << isa;
-      EXPECT_TRUE(std::isnan(x.grad_queries[7 * 10])) << isa;
-    }
+    const Result x = Runner(target()).sampled_softmax(in);
+    EXPECT_TRUE(std::isnan(x.loss[7]));
+    EXPECT_FALSE(std::isnan(x.loss[8]));
+    EXPECT_TRUE(std::isnan(x.total[0]));
+    EXPECT_TRUE(std::isnan(x.grad_queries[7 * 10]));
   }
 }
 

@@ -12,22 +12,13 @@
 #include <random>
 #include <string>
 
+#include "harness.h"
 #include "softmax_reference.h"
 #include "twintail.h"
 
 namespace softmax {
 
-/// A seed that differs from run to run; TWINTAIL_TEST_SEED repeats one.
-inline uint32_t fresh_seed() {
-  static const uint32_t seed = [] {
-    const char* text = std::getenv("TWINTAIL_TEST_SEED");
-    const uint32_t s = text != nullptr ? static_cast<uint32_t>(std::strtoul(text, nullptr, 10))
-                                       : std::random_device{}();
-    std::printf("TWINTAIL_TEST_SEED=%u\n", s);
-    return s;
-  }();
-  return seed;
-}
+using tt_test::fresh_seed;
 
 inline Input random_input(std::mt19937& random, int64_t n, int64_t m, int d) {
   std::normal_distribution<float> normal;
@@ -95,12 +86,15 @@ struct Result {
 
 class Runner {
  public:
-  explicit Runner(int isa = TT_ISA_BEST, int threads = 2) {
+  explicit Runner(const tt_test::Target& target = {TT_DEVICE_CPU, TT_ISA_BEST, "Cpu"},
+                  int threads = 2) {
     tt_context_options options{};
     options.struct_size = sizeof options;
-    options.device = TT_DEVICE_CPU;
-    options.threads = threads;
-    options.isa = isa;
+    options.device = target.device;
+    if (target.device == TT_DEVICE_CPU) {
+      options.threads = threads;
+      options.isa = target.isa;
+    }
     must(tt_context_create(&options, &context_));
   }
   ~Runner() { must(tt_context_destroy(context_)); }
@@ -248,15 +242,6 @@ class Runner {
 
   tt_context* context_ = nullptr;
 };
-
-/// Instruction sets that this machine can run.
-inline std::vector<int> all_isas() {
-  std::vector<int> isas;
-  for (const int isa : {TT_ISA_PORTABLE, TT_ISA_AVX2, TT_ISA_AVX512}) {
-    if ((tt_cpu_isa_available() >> isa & 1) != 0) isas.push_back(isa);
-  }
-  return isas;
-}
 
 /// The largest error of a row, times the row's length where it has one: gradients of short rows are
 /// large, and would hide all others.

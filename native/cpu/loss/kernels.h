@@ -52,6 +52,8 @@ struct ScoreArgs {
   const float* column_factor;  // [panels * panel_columns]
   void* weights;               // e for row_products: [panels][rows][panel_columns] floats; as
                                // bfloat16, two neighbouring columns are one operand element
+  const void* upcoming;        // what row_products will read, rows of upcoming_stride operand
+  int64_t upcoming_stride;     // elements; asked for on the way. Or NULL
   void* weight_pairs;          // e for column_products where that needs another layout:
                                // [panels][rows / 2][panel_columns], two rows an element
 };

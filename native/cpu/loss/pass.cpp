@@ -133,6 +133,10 @@ Block Pass::score(const PassInput& input, int64_t block, Worker& w) {
     if (input.v != nullptr && kernels_.pairs) {
       a.weight_pairs = element(w.pairs, p * weight_elements);
     }
+    const void* candidate_rows =
+        element(input.candidates->rows, column / (kernels_.pairs ? 2 : 1) * plan_.stride);
+    if (input.row_products) a.upcoming = candidate_rows;
+    a.upcoming_stride = plan_.stride;
     kernels_.scores[static_cast<int>(input.epilogue)](a);
     if (!input.row_products) continue;
 
@@ -140,7 +144,7 @@ Block Pass::score(const PassInput& input, int64_t block, Worker& w) {
     u.weights = a.weights;
     u.row_tiles = tiles;
     u.panels = a.panels;
-    u.operand = element(input.candidates->rows, column / (kernels_.pairs ? 2 : 1) * plan_.stride);
+    u.operand = candidate_rows;
     u.stride = plan_.stride;
     u.width = plan_.width;
     u.out = w.u;

@@ -8,8 +8,10 @@ namespace {
 constexpr double kLog2E = 1.4426950408889634;
 
 // Tuned on Zen 5 (d = 64 and 128, n = m from 1024 to 16384), see docs/performance.md.
-constexpr int64_t kBlockRows = 84;        // V is read and written once a block
-constexpr int64_t kBlockBytes = 4 << 20;  // of exponentials, while that leaves enough rows
+constexpr int64_t kBlockRows = 84;  // V is read and written once a block
+// Of exponentials for each float of the width, while that leaves enough rows: more of them in a block
+// stream the candidates less often, but must stay in L3 themselves.
+constexpr int64_t kBlockBytes = 64 << 10;
 constexpr int64_t kLeastBlockRows = 28;
 constexpr int64_t kChunkColumns = 512;  // exponentials stay in L2 until row_products read them
 constexpr int64_t kTurnColumns = 128;
@@ -33,7 +35,7 @@ Plan::Plan(const Problem& problem, const Kernels& kernels) {
   rows = row_tiles * kernels.tile_rows;
   columns = panels * kernels.panel_columns;
 
-  const int64_t fitting = kBlockBytes / (static_cast<int64_t>(sizeof(float)) * columns);
+  const int64_t fitting = kBlockBytes * width / (static_cast<int64_t>(sizeof(float)) * columns);
   const int64_t block_rows = std::clamp(fitting, kLeastBlockRows, kBlockRows);
   const int64_t block_tiles = std::max<int64_t>(1, block_rows / kernels.tile_rows);
   blocks = (row_tiles + block_tiles - 1) / block_tiles;

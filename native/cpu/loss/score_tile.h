@@ -24,6 +24,9 @@ struct TileView {
   const float* column_factor;
   typename M::Element* weights;
   typename M::Element* pairs;
+  // One cache line of each is asked for at every step along the depth.
+  const char* next_panel;
+  const char* upcoming;
 };
 
 /// Two vectors of one row, t in and e out.
@@ -113,6 +116,8 @@ __attribute__((noinline)) void score_tile(const typename M::Element* queries, in
 #pragma GCC unroll 8
   for (int b = 0; b < kBases; ++b) base[b] = queries + 3 * b * stride;
   for (int k = 0; k < depth; ++k) {
+    __builtin_prefetch(tile.next_panel + 64 * k, 0, 2);
+    __builtin_prefetch(tile.upcoming + 64 * k, 0, 2);
     const auto c0 = M::load(candidates);
     const auto c1 = M::load(candidates + kLanes);
 #pragma GCC unroll 32
@@ -147,6 +152,12 @@ inline P* forward(P* p, int64_t count) {
   return p == nullptr ? nullptr : p + count;
 }
 
+/// The r-th of `tiles` shares of a panel, in whole cache lines.
+inline const char* share(const void* panel, int64_t bytes, int64_t r, int64_t tiles) {
+  const int64_t lines = (bytes / 64 + tiles - 1) / tiles;
+  return static_cast<const char*>(panel) + r * lines * 64;
+}
+
 template <class M, Epilogue kEpilogue>
 void scores(const ScoreArgs& a) {
   using Element = typename M::Element;
@@ -172,6 +183,13 @@ void scores(const ScoreArgs& a) {
       tile.pairs = forward(static_cast<Element*>(a.weight_pairs), (p * rows + row) * kRowElements);
       const Element* q = queries + row * a.query_stride;
       const Element* c = candidates + column * a.depth;
+      const int64_t panel_bytes = 4 * a.depth * kColumns;
+      tile.next_panel = share(c + a.depth * kColumns, panel_bytes, r, a.row_tiles);
+      const int64_t upcoming = kRowElements * a.upcoming_stride;
+      tile.upcoming = a.upcoming != nullptr
+                          ? share(static_cast<const Element*>(a.upcoming) + p * upcoming,
+                                  4 * upcoming, r, a.row_tiles)
+                          : tile.next_panel;
       if (a.marked[p * a.row_tiles + r] != 0) {
         score_tile<M, kEpilogue, true>(q, a.query_stride, c, a.depth, tile);
       } else {

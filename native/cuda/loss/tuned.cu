@@ -1,4 +1,4 @@
-// Around the tensor-core pass: packing, the choice of the shape, the sum over splits.
+// Around the tensor-core pass: packing and the choice of the shape.
 #include "loss/tuned.cuh"
 
 namespace tt::cuda::loss::tuned {
@@ -30,39 +30,6 @@ __global__ void __launch_bounds__(kPackThreads)
       rest -= __bfloat162float(rounded);
     }
   }
-}
-
-constexpr int kCombineThreads = 128;
-
-// A warp a row; splits are added in their order.
-template <bool kOnline>
-__global__ void __launch_bounds__(kCombineThreads) combine_splits(Pass p, int width) {
-  const int lane = static_cast<int>(ptx::lane_id());
-  const int64_t row = (static_cast<int64_t>(blockIdx.x) * kCombineThreads + threadIdx.x) / 32;
-  if (row >= p.nx) return;
-  const int64_t nx = p.nx;
-  float most = -INFINITY;
-  if (kOnline)
-    for (int split = 0; split < p.splits; split++) most = fmaxf(most, p.maxima[split * nx + row]);
-  const float shift = most == -INFINITY ? 0.0f : most;
-  const auto factor = [&](int split) {
-    return kOnline ? ptx::exp2_approx(p.maxima[split * nx + row] - shift) : 1.0f;
-  };
-  if (p.products != nullptr) {
-    for (int k = lane; k < width; k += 32) {
-      float total = 0.0f;
-      for (int split = 0; split < p.splits; split++)
-        total += factor(split) * p.products[(split * nx + row) * width + k];
-      p.products[row * width + k] = total;
-    }
-  }
-  float sum = 0.0f;
-  if (p.sums != nullptr)
-    for (int split = 0; split < p.splits; split++) sum += factor(split) * p.sums[split * nx + row];
-  __syncwarp();  // all lanes have read what lane 0 replaces
-  if (lane != 0) return;
-  if (p.sums != nullptr) p.sums[row] = sum;
-  if (kOnline) p.maxima[row] = most;
 }
 
 unsigned warps_of(int64_t rows, int threads) {
@@ -138,15 +105,6 @@ cudaError_t run(const Pass& pass, Mode mode, int width, int parts, cudaStream_t 
     default:
       return cudaErrorInvalidValue;
   }
-}
-
-cudaError_t combine(const Pass& pass, bool online, int width, cudaStream_t stream) {
-  if (pass.splits == 1) return cudaSuccess;
-  const dim3 grid(warps_of(pass.nx, kCombineThreads));
-  if (online) {
-    return TT_LAUNCH(combine_splits<true>, grid, dim3(kCombineThreads), 0, stream, pass, width);
-  }
-  return TT_LAUNCH(combine_splits<false>, grid, dim3(kCombineThreads), 0, stream, pass, width);
 }
 
 }  // namespace tt::cuda::loss::tuned

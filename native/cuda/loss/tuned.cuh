@@ -41,7 +41,7 @@
 // between warps. So about 45 % of the 8 n m d floor on H200 and 70 % on A100. No GPU has confirmed it.
 #pragma once
 
-#include "tuned.h"
+#include "loss/tuned.h"
 
 namespace tt::cuda::loss::tuned {
 
@@ -343,10 +343,15 @@ __device__ __forceinline__ void store(const Pass& p, RowData<kRowTiles>& rows,
   }
 }
 
+__device__ __forceinline__ const __nv_bfloat16* packed(const void* rows) {
+  return static_cast<const __nv_bfloat16*>(rows);
+}
+
 // Grid: (stationary tiles, splits).
 template <int kWidth, int kParts, Mode kMode>
 __global__ void __launch_bounds__(kThreads) tuned_pass(Pass p) {
 #if TT_ARCH == 0 || TT_ARCH >= 800  // no bfloat16 products below
+  if (!p.condition.holds()) return;
   using S = Shape<kWidth, kParts>;
   using Columns = ColumnData<S::kColumns>;
   TT_DYN_SHARED(__nv_bfloat16, x);
@@ -362,10 +367,10 @@ __global__ void __launch_bounds__(kThreads) tuned_pass(Pass p) {
 
   const auto load = [&](int tile) {
     const int buffer = tile % 2, first = tile * S::kColumns;
-    load_tile<kWidth, kParts, S::kColumns>(y + buffer * S::kElementsY, p.y, first, p.ny);
+    load_tile<kWidth, kParts, S::kColumns>(y + buffer * S::kElementsY, packed(p.y), first, p.ny);
     load_columns<kMode>(columns + buffer, p, first);
   };
-  load_tile<kWidth, kParts, S::kRows>(x, p.x, block_row, p.nx);
+  load_tile<kWidth, kParts, S::kRows>(x, packed(p.x), block_row, p.nx);
   if (begin < end) load(begin);
   ptx::cp_async_commit();
   RowData<S::kRowTiles> rows;

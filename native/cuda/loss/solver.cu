@@ -1,9 +1,10 @@
-// The stages around the tensor-core passes: one warp a row, everything summed in a fixed order.
-#include "loss/tuned_solver.h"
+// The stages around the passes: one warp a row, everything summed in a fixed order.
+#include "loss/solver.h"
 
+#include "loss/plain.h"
 #include "loss/tuned.h"
 
-namespace tt::cuda::loss::tuned {
+namespace tt::cuda::loss {
 namespace {
 
 constexpr int kThreads = 128;
@@ -12,20 +13,25 @@ constexpr double kLog2E = 1.4426950408889634;
 // Row sums reach 2^124; what is divided by them is lifted so that the quotient stays a normal float.
 constexpr double kLift = 1 << 20;
 
-// As on the CPU: 2^104 leaves room for sums over 2^20 columns.
-struct Range {
-  explicit Range(const Problem& p) {
-    scale = kLog2E * p.inverse_temperature;
-    const double most = scale - kLog2E * p.least_log_q, least = -scale - kLog2E * p.most_log_q;
-    wide = most - least > 208.0;
-    shift = wide ? 0.0 : -0.5 * (most + least);
-  }
-  double scale, shift;
-  bool wide;
+constexpr int kSummaryThreads = 512;
+
+// What is known about all rows at once; written by the device.
+struct Facts {
+  double largest;  // |w_i|
+  double shift;    // of exponents, which are kept in units of log 2
+  int wide;        // the exponents' range is too wide for a constant shift
 };
 
+// As on the CPU: unit rows bound every exponent, and 2^104 leaves room for sums over 2^20 columns.
+__host__ __device__ void set_range(Facts& facts, double scale, double least_log_q,
+                                   double most_log_q) {
+  const double most = scale - kLog2E * least_log_q, least = -scale - kLog2E * most_log_q;
+  facts.wide = most - least > 208.0 ? 1 : 0;
+  facts.shift = facts.wide != 0 ? 0.0 : -0.5 * (most + least);
+}
+
 struct Side {  // queries or candidates
-  __nv_bfloat16* packed;
+  void* packed;
   float *inverse_norm, *zero, *addend, *factor, *sums, *maxima, *products;
   int* key;
   int splits;
@@ -35,7 +41,27 @@ struct Memory {
   Side q, c;
   float *bias, *coefficient, *row_scale;
   int* position;
-  double *row_loss, *along, *largest;
+  double *row_loss, *along;
+  Facts* facts;
+};
+
+// How an engine stores rows.
+struct Layout {
+  Layout(const Problem& p, Engine e)
+      : engine(e),
+        parts(p.bfloat16 ? 1 : 3),
+        width(e == Engine::kPlain ? p.d : tuned::padded_width(p.d)),
+        row_bytes(e == Engine::kPlain ? int64_t{4} * p.d : int64_t{2} * parts * width) {}
+
+  int splits(int64_t nx, int64_t ny, int multiprocessors) const {
+    return engine == Engine::kPlain ? plain::splits_for(nx, ny, multiprocessors)
+                                    : tuned::splits_for(width, parts, nx, ny, multiprocessors);
+  }
+
+  Engine engine;
+  int parts;  // of a float, on tensor cores
+  int width;  // of products
+  int64_t row_bytes;
 };
 
 template <class T>
@@ -45,15 +71,10 @@ T* take(char*& at, int64_t count) {
   return result;
 }
 
-int parts_of(const Problem& p) {
-  return p.bfloat16 ? 1 : 3;
-}
-
-void lay_out_side(Side& s, char*& at, const Problem& p, int64_t count, int64_t others,
+void lay_out_side(Side& s, char*& at, const Layout& layout, int64_t count, int64_t others,
                   int multiprocessors) {
-  const int width = padded_width(p.d), parts = parts_of(p);
-  s.splits = splits_for(width, parts, count, others, multiprocessors);
-  s.packed = take<__nv_bfloat16>(at, count * parts * width);
+  s.splits = layout.splits(count, others, multiprocessors);
+  s.packed = take<char>(at, count * layout.row_bytes);
   s.inverse_norm = take<float>(at, count);
   s.zero = take<float>(at, count);
   s.addend = take<float>(at, count);
@@ -61,21 +82,22 @@ void lay_out_side(Side& s, char*& at, const Problem& p, int64_t count, int64_t o
   s.key = take<int>(at, count);
   s.sums = take<float>(at, count * s.splits);
   s.maxima = take<float>(at, count * s.splits);
-  s.products = take<float>(at, count * s.splits * width);
+  s.products = take<float>(at, count * s.splits * layout.width);
 }
 
-size_t lay_out(Memory& memory, char* base, const Problem& p, int multiprocessors) {
+int64_t lay_out(Memory& memory, char* base, const Problem& p, const Layout& layout,
+                int multiprocessors) {
   char* at = base;
-  lay_out_side(memory.q, at, p, p.n, p.m, multiprocessors);
-  lay_out_side(memory.c, at, p, p.m, p.n, multiprocessors);
+  lay_out_side(memory.q, at, layout, p.n, p.m, multiprocessors);
+  lay_out_side(memory.c, at, layout, p.m, p.n, multiprocessors);
   memory.bias = take<float>(at, p.m);
   memory.coefficient = take<float>(at, p.n);
   memory.row_scale = take<float>(at, p.n);
   memory.position = take<int>(at, p.n);
   memory.row_loss = take<double>(at, p.n);
   memory.along = take<double>(at, p.n > p.m ? p.n : p.m);
-  memory.largest = take<double>(at, 1);
-  return static_cast<size_t>(at - base);
+  memory.facts = take<Facts>(at, 1);
+  return at - base;
 }
 
 __device__ double warp_sum(double x) {
@@ -93,7 +115,7 @@ __device__ double weight_of(const Problem& p, int64_t i) {
 }
 
 // Keys, biases and what starts as zero. A thread an index of either side.
-__global__ void __launch_bounds__(kThreads) prepare(Problem p, Memory memory, double shift) {
+__global__ void __launch_bounds__(kThreads) prepare(Problem p, Memory memory) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i < p.n) {
     const int pos = static_cast<int>(positive_of(p, i));
@@ -105,39 +127,53 @@ __global__ void __launch_bounds__(kThreads) prepare(Problem p, Memory memory, do
     memory.c.key[i] = p.ids != nullptr ? p.ids[i] : static_cast<int>(i);
     memory.c.zero[i] = 0.0f;
     const double correction = p.log_q != nullptr ? kLog2E * p.log_q[i] : 0.0;
-    memory.bias[i] = static_cast<float>(shift - correction);
+    memory.bias[i] = static_cast<float>(memory.facts->shift - correction);
   }
 }
 
-// One block. The sum, or the largest absolute value, of `count` numbers.
-template <class Value>
-__device__ double block_sum(int64_t count, double (&shared)[kThreads], Value value) {
-  double sum = 0.0;
-  for (int64_t i = threadIdx.x; i < count; i += kThreads) sum += value(i);
-  shared[threadIdx.x] = sum;
+// One block combines a number of each thread, in a fixed order.
+template <class Combine>
+__device__ double block_reduce(double value, double (&shared)[kSummaryThreads], Combine combine) {
+  const int thread = static_cast<int>(threadIdx.x);
+  __syncthreads();  // shared may still be read
+  shared[thread] = value;
   __syncthreads();
-  for (int step = kThreads / 2; step > 0; step /= 2) {
-    if (static_cast<int>(threadIdx.x) < step) shared[threadIdx.x] += shared[threadIdx.x + step];
+  for (int step = kSummaryThreads / 2; step > 0; step /= 2) {
+    if (thread < step) shared[thread] = combine(shared[thread], shared[thread + step]);
     __syncthreads();
   }
   return shared[0];
 }
 
-__global__ void __launch_bounds__(kThreads) find_largest_weight(Problem p, double* largest) {
-  TT_SHARED(double, shared, [kThreads]);
-  double most = p.weights != nullptr ? 0.0 : 1.0;
+struct Sum {
+  __device__ double operator()(double a, double b) const { return a + b; }
+};
+struct Most {
+  __device__ double operator()(double a, double b) const { return fmax(a, b); }
+};
+
+// One block.
+__global__ void __launch_bounds__(kSummaryThreads)
+    find_facts(Problem p, double scale, Facts* facts) {
+  TT_SHARED(double, shared, [kSummaryThreads]);
+  double largest = p.weights != nullptr ? 0.0 : 1.0;
+  double least = p.log_q != nullptr ? INFINITY : 0.0, most = p.log_q != nullptr ? -INFINITY : 0.0;
   if (p.weights != nullptr) {
-    for (int64_t i = threadIdx.x; i < p.n; i += kThreads)
-      most = fmax(most, fabs(static_cast<double>(p.weights[i])));
+    for (int64_t i = threadIdx.x; i < p.n; i += kSummaryThreads)
+      largest = fmax(largest, fabs(static_cast<double>(p.weights[i])));
   }
-  shared[threadIdx.x] = most;
-  __syncthreads();
-  for (int step = kThreads / 2; step > 0; step /= 2) {
-    if (static_cast<int>(threadIdx.x) < step)
-      shared[threadIdx.x] = fmax(shared[threadIdx.x], shared[threadIdx.x + step]);
-    __syncthreads();
+  if (p.log_q != nullptr) {
+    for (int64_t j = threadIdx.x; j < p.m; j += kSummaryThreads) {
+      least = fmin(least, static_cast<double>(p.log_q[j]));
+      most = fmax(most, static_cast<double>(p.log_q[j]));
+    }
   }
-  if (threadIdx.x == 0) *largest = fabs(p.scale) * shared[0];
+  largest = block_reduce(largest, shared, Most());
+  least = -block_reduce(-least, shared, Most());
+  most = block_reduce(most, shared, Most());
+  if (threadIdx.x != 0) return;
+  facts->largest = fabs(p.scale) * largest;
+  set_range(*facts, scale, least, most);
 }
 
 struct Term {
@@ -164,7 +200,7 @@ __device__ Negatives negatives_of(const Side& side, int64_t i, bool wide) {
 
 // Loss, log-sum-exp, and the factors of both gradients. A warp a row.
 __global__ void __launch_bounds__(kThreads)
-    finish_terms(Problem p, Memory memory, double scale, double shift, bool wide, bool symmetric) {
+    finish_terms(Problem p, Memory memory, double scale, bool symmetric) {
   const int lane = static_cast<int>(ptx::lane_id());
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / 32;
   if (i >= p.n) return;  // the whole warp
@@ -174,13 +210,14 @@ __global__ void __launch_bounds__(kThreads)
     dot += static_cast<double>(p.queries[i * p.d + k]) * p.candidates[pos * p.d + k];
   dot = warp_sum(dot);
   if (lane != 0) return;
+  const Facts facts = *memory.facts;
+  const bool wide = facts.wide != 0;
   const double cosine = dot * memory.q.inverse_norm[i] * memory.c.inverse_norm[pos];
   const double correction = p.log_q != nullptr ? kLog2E * p.log_q[pos] : 0.0;
-  const double log2_positive = scale * cosine + shift - correction;
+  const double log2_positive = scale * cosine + facts.shift - correction;
   const Negatives row = negatives_of(memory.q, i, wide);
   const Term by_row = term_of(row.log2, log2_positive);
-  const double largest = *memory.largest;
-  const double relative = largest > 0 ? weight_of(p, i) * (kLift / largest) : 0.0;
+  const double relative = facts.largest > 0 ? weight_of(p, i) * (kLift / facts.largest) : 0.0;
   double loss = by_row.loss, coefficient = relative * by_row.share;
   if (symmetric) {
     const Negatives column = negatives_of(memory.c, i, wide);
@@ -215,7 +252,7 @@ struct Projection {
   const int* position;
   const float* positives;  // [m, d]
   const float* positive_norm;
-  const double* largest;
+  const Facts* facts;
   float* out;     // [count, d], or NULL
   double* along;  // [count], or NULL
   int64_t count;
@@ -241,28 +278,31 @@ __global__ void __launch_bounds__(kThreads) project(Projection p) {
   along = warp_sum(along);
   if (lane == 0 && p.along != nullptr) p.along[i] = along;
   if (p.out == nullptr) return;
-  const double factor = *p.largest / kLift * p.inverse_temperature * inverse;
+  const double factor = p.facts->largest / kLift * p.inverse_temperature * inverse;
   for (int k = lane; k < p.d; k += 32) {
     const double unit = static_cast<double>(inverse) * p.x[i * p.d + k];
     p.out[i * p.d + k] = static_cast<float>(factor * (gradient(k) - along * unit));
   }
 }
 
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kSummaryThreads)
     finish_totals(Problem p, Memory memory, int64_t alongs) {
-  TT_SHARED(double, shared, [kThreads]);
+  TT_SHARED(double, shared, [kSummaryThreads]);
   if (p.total != nullptr) {
-    const double total = block_sum(p.n, shared, [&](int64_t i) {
+    double sum = 0.0;
+    for (int64_t i = threadIdx.x; i < p.n; i += kSummaryThreads) {
       const double w = weight_of(p, i);
-      return w != 0 ? w * memory.row_loss[i] : 0.0;
-    });
-    if (threadIdx.x == 0) *p.total = total;
-    __syncthreads();
+      if (w != 0) sum += w * memory.row_loss[i];
+    }
+    sum = block_reduce(sum, shared, Sum());
+    if (threadIdx.x == 0) *p.total = sum;
   }
   if (p.grad_inverse_temperature != nullptr) {
-    const double sum = block_sum(alongs, shared, [&](int64_t i) { return memory.along[i]; });
+    double sum = 0.0;
+    for (int64_t i = threadIdx.x; i < alongs; i += kSummaryThreads) sum += memory.along[i];
+    sum = block_reduce(sum, shared, Sum());
     if (threadIdx.x == 0)
-      *p.grad_inverse_temperature = static_cast<float>(sum * (*memory.largest / kLift));
+      *p.grad_inverse_temperature = static_cast<float>(sum * (memory.facts->largest / kLift));
   }
 }
 
@@ -272,13 +312,13 @@ dim3 blocks_for(int64_t threads) {
 
 class Solver {
  public:
-  Solver(const Problem& problem, const Memory& memory, cudaStream_t stream)
+  Solver(const Problem& problem, const Layout& layout, const Memory& memory, cudaStream_t stream)
       : p_(problem),
+        layout_(layout),
         memory_(memory),
-        range_(problem),
-        stream_(stream),
-        width_(padded_width(problem.d)),
-        parts_(parts_of(problem)) {
+        scale_(kLog2E * problem.inverse_temperature),
+        stream_(stream) {
+    set_range(uncorrected_, scale_, 0.0, 0.0);
     const bool gradient = p_.grad_queries != nullptr || p_.grad_candidates != nullptr ||
                           p_.grad_inverse_temperature != nullptr;
     columns_ = p_.grad_candidates != nullptr;
@@ -294,7 +334,7 @@ class Solver {
       sum(memory_.q, memory_.c, p_.n, p_.m, memory_.q.zero, memory_.bias, rows_);
     }
     keep(TT_LAUNCH(finish_terms, blocks_for(p_.n * 32), dim3(kThreads), 0, stream_, p_, memory_,
-                   range_.scale, range_.shift, range_.wide, p_.symmetric));
+                   scale_, p_.symmetric));
     if (rows_ && p_.symmetric) give(memory_.q, memory_.c, p_.n, p_.m, nullptr);
     if (rows_) finish(true);
     if (columns_) {
@@ -302,7 +342,7 @@ class Solver {
       finish(false);
     }
     if (p_.total != nullptr || p_.grad_inverse_temperature != nullptr) {
-      keep(TT_LAUNCH(finish_totals, dim3(1), dim3(kThreads), 0, stream_, p_, memory_,
+      keep(TT_LAUNCH(finish_totals, dim3(1), dim3(kSummaryThreads), 0, stream_, p_, memory_,
                      rows_ ? p_.n : p_.m));
     }
     return status_;
@@ -314,13 +354,22 @@ class Solver {
   }
 
   void begin() {
-    keep(pack(p_.queries, p_.n, p_.d, width_, parts_, memory_.q.packed, memory_.q.inverse_norm,
-              stream_));
-    keep(pack(p_.candidates, p_.m, p_.d, width_, parts_, memory_.c.packed, memory_.c.inverse_norm,
-              stream_));
+    pack(p_.queries, p_.n, memory_.q);
+    pack(p_.candidates, p_.m, memory_.c);
+    keep(TT_LAUNCH(find_facts, dim3(1), dim3(kSummaryThreads), 0, stream_, p_, scale_,
+                   memory_.facts));
     keep(TT_LAUNCH(prepare, blocks_for(p_.n > p_.m ? p_.n : p_.m), dim3(kThreads), 0, stream_, p_,
-                   memory_, range_.shift));
-    keep(TT_LAUNCH(find_largest_weight, dim3(1), dim3(kThreads), 0, stream_, p_, memory_.largest));
+                   memory_));
+  }
+
+  void pack(const float* rows, int64_t count, const Side& side) {
+    if (layout_.engine == Engine::kPlain) {
+      keep(plain::pack(rows, count, p_.d, p_.bfloat16, static_cast<float*>(side.packed),
+                       side.inverse_norm, stream_));
+    } else {
+      keep(tuned::pack(rows, count, p_.d, layout_.width, layout_.parts,
+                       static_cast<__nv_bfloat16*>(side.packed), side.inverse_norm, stream_));
+    }
   }
 
   Pass pass(const Side& x, const Side& y, int64_t nx, int64_t ny) const {
@@ -329,7 +378,7 @@ class Solver {
     pass.y = y.packed;
     pass.nx = static_cast<int>(nx);
     pass.ny = static_cast<int>(ny);
-    pass.scale = static_cast<float>(range_.scale);
+    pass.scale = static_cast<float>(scale_);
     pass.key_x = x.key;
     pass.key_y = y.key;
     pass.splits = x.splits;
@@ -343,9 +392,18 @@ class Solver {
     pass.addend_x = addend_x;
     pass.addend_y = addend_y;
     pass.sums = x.sums;
-    pass.maxima = range_.wide ? x.maxima : nullptr;
     pass.products = products ? x.products : nullptr;
-    launch(pass, range_.wide ? Mode::kOnline : Mode::kSum);
+    // Only the device knows log_q: the pass that does not fit returns at once.
+    if (p_.log_q != nullptr) pass.condition.flag = &memory_.facts->wide;
+    if (p_.log_q != nullptr || uncorrected_.wide == 0) {
+      pass.condition.value = 0;
+      launch(pass, Mode::kSum);
+    }
+    if (p_.log_q != nullptr || uncorrected_.wide != 0) {
+      pass.condition.value = 1;
+      pass.maxima = x.maxima;
+      launch(pass, Mode::kOnline);
+    }
   }
 
   // Products of the rows of x with the gradient's weights. bias: of x, or NULL: symmetric.
@@ -359,12 +417,14 @@ class Solver {
     pass.position_y = memory_.position;
     pass.positive_y = memory_.coefficient;
     pass.products = x.products;
-    launch(pass, !directed && range_.wide ? Mode::kGivenBoth : Mode::kGiven);
+    launch(pass, !directed && uncorrected_.wide != 0 ? Mode::kGivenBoth : Mode::kGiven);
   }
 
   void launch(const Pass& pass, Mode mode) {
-    keep(tuned::run(pass, mode, width_, parts_, stream_));
-    keep(combine(pass, mode == Mode::kOnline, width_, stream_));
+    keep(layout_.engine == Engine::kPlain
+             ? plain::run(pass, mode, p_.d, stream_)
+             : tuned::run(pass, mode, layout_.width, layout_.parts, stream_));
+    keep(combine(pass, mode == Mode::kOnline, layout_.width, stream_));
   }
 
   void finish(bool queries) {
@@ -380,44 +440,47 @@ class Solver {
       r.positives = p_.candidates;
       r.positive_norm = memory_.c.inverse_norm;
     }
-    r.largest = memory_.largest;
+    r.facts = memory_.facts;
     r.out = queries ? p_.grad_queries : p_.grad_candidates;
     // The temperature's gradient falls off either side; of both, the queries' is taken.
     r.along = queries || !rows_ ? memory_.along : nullptr;
     r.count = queries ? p_.n : p_.m;
     r.d = p_.d;
-    r.width = width_;
+    r.width = layout_.width;
     r.inverse_temperature = static_cast<double>(p_.inverse_temperature);
     keep(TT_LAUNCH(project, blocks_for(r.count * 32), dim3(kThreads), 0, stream_, r));
   }
 
   const Problem& p_;
+  const Layout& layout_;
   const Memory& memory_;
-  const Range range_;
+  const double scale_;
+  Facts uncorrected_{};  // what the device will find where there is no log_q
   cudaStream_t stream_;
-  const int width_, parts_;
   bool rows_ = false, columns_ = false;
   cudaError_t status_ = cudaSuccess;
 };
 
 }  // namespace
 
-bool can_solve(const Problem& problem, int capability, int shared_bytes_per_block) {
-  constexpr int64_t kMost = (int64_t{1} << 31) - 1024;  // rows are counted in int
-  return capability >= 800 && problem.n <= kMost && problem.m <= kMost &&
-         fits(padded_width(problem.d), parts_of(problem), shared_bytes_per_block);
+Engine best_engine(const Problem& problem, int capability, int shared_bytes_per_block) {
+  const int width = tuned::padded_width(problem.d);
+  return capability >= 800 && tuned::fits(width, problem.bfloat16 ? 1 : 3, shared_bytes_per_block)
+             ? Engine::kTensorCores
+             : Engine::kPlain;
 }
 
-size_t workspace_bytes(const Problem& problem, int multiprocessors) {
+int64_t workspace_bytes(const Problem& problem, Engine engine, int multiprocessors) {
   Memory memory;
-  return lay_out(memory, nullptr, problem, multiprocessors);
+  return lay_out(memory, nullptr, problem, Layout(problem, engine), multiprocessors);
 }
 
-cudaError_t solve(const Problem& problem, int multiprocessors, void* workspace,
+cudaError_t solve(const Problem& problem, Engine engine, int multiprocessors, void* workspace,
                   cudaStream_t stream) {
+  const Layout layout(problem, engine);
   Memory memory;
-  lay_out(memory, static_cast<char*>(workspace), problem, multiprocessors);
-  return Solver(problem, memory, stream).run();
+  lay_out(memory, static_cast<char*>(workspace), problem, layout, multiprocessors);
+  return Solver(problem, layout, memory, stream).run();
 }
 
-}  // namespace tt::cuda::loss::tuned
+}  // namespace tt::cuda::loss

@@ -1,9 +1,9 @@
-// The whole losses on the tensor-core passes, by the judge and the oracle of the ops' own tests.
+// The whole losses on both engines, by the judge and the oracle of the ops' own tests.
 #include <algorithm>
 #include <cmath>
 #include <memory>
 
-#include "loss/tuned_solver.h"
+#include "loss/solver.h"
 #include "simt_test.h"
 #include "softmax_harness.h"
 
@@ -30,7 +30,8 @@ class Optional {  // device memory where there are values
   std::unique_ptr<DeviceArray<T>> array_;
 };
 
-Result solve(const Input& in, unsigned wanted = softmax::kAll, int multiprocessors = 4) {
+Result solve(Engine engine, const Input& in, unsigned wanted = softmax::kAll,
+             int multiprocessors = 4) {
   const auto n = static_cast<std::size_t>(in.n), m = static_cast<std::size_t>(in.m);
   const auto d = static_cast<std::size_t>(in.d);
   const Optional<float> queries(in.queries), candidates(in.candidates), log_q(in.log_q),
@@ -41,17 +42,13 @@ Result solve(const Input& in, unsigned wanted = softmax::kAll, int multiprocesso
       grad_candidates(m * d, wanted & softmax::kGradCandidates),
       grad_temperature(1, wanted & softmax::kGradTemperature);
   const Optional<double> total(1, wanted & softmax::kTotal);
-  tuned::Problem p{};
+  Problem p{};
   p.n = in.n;
   p.m = in.m;
   p.d = in.d;
   p.queries = queries.get();
   p.candidates = candidates.get();
   p.log_q = log_q.get();
-  if (!in.log_q.empty()) {
-    p.least_log_q = *std::min_element(in.log_q.begin(), in.log_q.end());
-    p.most_log_q = *std::max_element(in.log_q.begin(), in.log_q.end());
-  }
   p.positives = positives.get();
   p.ids = ids.get();
   p.weights = weights.get();
@@ -66,9 +63,10 @@ Result solve(const Input& in, unsigned wanted = softmax::kAll, int multiprocesso
   p.grad_queries = grad_queries.get();
   p.grad_candidates = grad_candidates.get();
   p.grad_inverse_temperature = grad_temperature.get();
-  EXPECT_TRUE(tuned::can_solve(p, 800, 163 * 1024));
-  const DeviceArray<unsigned char> workspace(tuned::workspace_bytes(p, multiprocessors));
-  EXPECT_EQ(tuned::solve(p, multiprocessors, workspace.get(), nullptr), cudaSuccess);
+  const auto bytes = static_cast<std::size_t>(workspace_bytes(p, engine, multiprocessors));
+  const DeviceArray<unsigned char> workspace(bytes);
+  EXPECT_EQ(tt::cuda::loss::solve(p, engine, multiprocessors, workspace.get(), nullptr),
+            cudaSuccess);
   EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   Result r;
   r.loss = loss.values();
@@ -80,12 +78,18 @@ Result solve(const Input& in, unsigned wanted = softmax::kAll, int multiprocesso
   return r;
 }
 
+class LossSolver : public testing::TestWithParam<Engine> {};
+INSTANTIATE_TEST_SUITE_P(All, LossSolver, testing::Values(Engine::kPlain, Engine::kTensorCores),
+                         [](const auto& parameter) {
+                           return parameter.param == Engine::kPlain ? "Plain" : "TensorCores";
+                         });
+
 struct Size {
   int64_t n, m;
   int d;
 };
 
-TEST(TunedSolver, OddSizes) {
+TEST_P(LossSolver, OddSizes) {
   std::mt19937 random(1);
   for (const Size s : {Size{1, 1, 1},
                        {1, 2, 3},
@@ -96,14 +100,14 @@ TEST(TunedSolver, OddSizes) {
                        {85, 600, 200}}) {
     SCOPED_TRACE(std::to_string(s.n) + " x " + std::to_string(s.m) + " x " + std::to_string(s.d));
     Input in = softmax::random_input(random, s.n, s.m, s.d);
-    expect_matches(in, solve(in));
+    expect_matches(in, solve(GetParam(), in));
     add_log_q(random, in);
     add_weights(random, in);
-    expect_matches(in, solve(in));
+    expect_matches(in, solve(GetParam(), in));
   }
 }
 
-TEST(TunedSolver, DuplicateIdsAndManyQueriesOfOneCandidate) {
+TEST_P(LossSolver, DuplicateIdsAndManyQueriesOfOneCandidate) {
   std::mt19937 random(2);
   for (const Size s : {Size{130, 160, 32}, {300, 52, 24}, {100, 1, 8}}) {
     for (const int distinct : {2, 40}) {
@@ -111,13 +115,13 @@ TEST(TunedSolver, DuplicateIdsAndManyQueriesOfOneCandidate) {
       add_positives(random, in);
       add_ids(random, in, distinct);
       add_log_q(random, in);
-      expect_matches(in, solve(in));
+      expect_matches(in, solve(GetParam(), in));
     }
   }
 }
 
 // Both sides of the switch from a constant shift to the rows' maxima.
-TEST(TunedSolver, AnyTemperature) {
+TEST_P(LossSolver, AnyTemperature) {
   std::mt19937 random(3);
   for (const bool symmetric : {false, true}) {
     for (const float temperature : {0.001f, 0.01f, 0.0135f, 0.02f, 0.05f, 1.0f, 50.0f}) {
@@ -128,78 +132,78 @@ TEST(TunedSolver, AnyTemperature) {
       if (!symmetric) add_log_q(random, in);
       add_ids(random, in, 60);
       add_weights(random, in);
-      expect_matches(in, solve(in));
+      expect_matches(in, solve(GetParam(), in));
     }
   }
 }
 
-TEST(TunedSolver, Symmetric) {
+TEST_P(LossSolver, Symmetric) {
   std::mt19937 random(4);
   for (const int m : {1, 2, 63, 130}) {
     Input in = softmax::random_input(random, m, m, 64);
     in.symmetric = true;
-    expect_matches(in, solve(in));
+    expect_matches(in, solve(GetParam(), in));
   }
 }
 
-TEST(TunedSolver, ZeroRowsHaveNoGradient) {
+TEST_P(LossSolver, ZeroRowsHaveNoGradient) {
   std::mt19937 random(5);
   Input in = softmax::random_input(random, 60, 90, 21);
   for (const std::size_t row : {0u, 13u, 59u}) std::fill_n(&in.queries[row * 21], 21, 0.0f);
   for (const std::size_t row : {0u, 14u, 89u}) std::fill_n(&in.candidates[row * 21], 21, 0.0f);
-  expect_matches(in, solve(in));
+  expect_matches(in, solve(GetParam(), in));
 }
 
-TEST(TunedSolver, AllColumnsTheSameItem) {
+TEST_P(LossSolver, AllColumnsTheSameItem) {
   std::mt19937 random(6);
   for (const float inverse_temperature : {20.0f, 200.0f}) {
     Input in = softmax::random_input(random, 33, 70, 19);
     in.ids.assign(70, 4);
     in.inverse_temperature = inverse_temperature;
-    const Result x = solve(in);
+    const Result x = solve(GetParam(), in);
     for (const float l : x.loss) EXPECT_EQ(l, 0);
     for (const float g : x.grad_queries) EXPECT_EQ(g, 0);
     for (const float g : x.grad_candidates) EXPECT_EQ(g, 0);
   }
 }
 
-TEST(TunedSolver, EverySetOfOutputs) {
+TEST_P(LossSolver, EverySetOfOutputs) {
   std::mt19937 random(7);
   for (const bool symmetric : {false, true}) {
     Input in = softmax::random_input(random, 37, 37, 20);
     in.symmetric = symmetric;
     for (unsigned wanted = 0; wanted <= softmax::kAll; wanted++) {
       SCOPED_TRACE(wanted);
-      expect_matches(in, solve(in, wanted));
+      expect_matches(in, solve(GetParam(), in, wanted));
     }
   }
 }
 
-TEST(TunedSolver, NegativeScaleAndZeroWeights) {
+TEST_P(LossSolver, NegativeScaleAndZeroWeights) {
   std::mt19937 random(8);
   Input in = softmax::random_input(random, 45, 61, 30);
   in.scale = -3.5f;
-  expect_matches(in, solve(in));
+  expect_matches(in, solve(GetParam(), in));
   in.weights.assign(45, 0.0f);
-  const Result x = solve(in);
+  const Result x = solve(GetParam(), in);
   EXPECT_EQ(x.total[0], 0);
   for (const float g : x.grad_queries) EXPECT_EQ(g, 0);
   for (const float g : x.grad_candidates) EXPECT_EQ(g, 0);
 }
 
 // Losses near 0 keep their relative accuracy.
-TEST(TunedSolver, TinyLossesAreExact) {
+TEST_P(LossSolver, TinyLossesAreExact) {
   std::mt19937 random(9);
   Input in = softmax::random_input(random, 64, 64, 32);
   in.queries = in.candidates;
   in.inverse_temperature = 30;
   const softmax::Output<double> oracle = softmax::reference<double>(in);
-  const Result x = solve(in);
+  const Result x = solve(GetParam(), in);
   for (std::size_t i = 0; i < 64; i++) EXPECT_NEAR(x.loss[i] / oracle.loss[i], 1, 5e-5);
 }
 
 // Operands carry 8 bits: each product is off by up to 2^-8 of itself, in its own direction.
-TEST(TunedSolver, Bfloat16IsNear) {
+TEST_P(LossSolver, Bfloat16IsNear) {
   std::mt19937 random(10);
   for (const int d : {31, 64, 100, 128, 200}) {
     Input in = softmax::random_input(random, 150, 170, d);
@@ -207,7 +211,7 @@ TEST(TunedSolver, Bfloat16IsNear) {
     add_ids(random, in, 100);
     in.precision = TT_BFLOAT16;
     const softmax::Output<double> oracle = softmax::reference<double>(in);
-    const Result x = solve(in);
+    const Result x = solve(GetParam(), in);
     const softmax::UnitRows<double> q(in.queries, in.n, d), c(in.candidates, in.m, d);
     const auto relative = [&](const std::vector<float>& a, const std::vector<double>& b,
                               const std::vector<double>& inverse) {
@@ -225,7 +229,7 @@ TEST(TunedSolver, Bfloat16IsNear) {
   }
 }
 
-TEST(TunedSolver, SameBitsUnderAnySchedule) {
+TEST_P(LossSolver, SameBitsUnderAnySchedule) {
   std::mt19937 random(11);
   for (const float inverse_temperature : {20.0f, 150.0f}) {
     Input in = softmax::random_input(random, 130, 140, 48);
@@ -235,11 +239,35 @@ TEST(TunedSolver, SameBitsUnderAnySchedule) {
     std::string first;
     for (const std::uint64_t seed : {0u, 1u, 2u, 3u}) {
       simt::options().seed = seed;
-      const std::string bits = solve(in, softmax::kAll, 132).bits();
+      const std::string bits = solve(GetParam(), in, softmax::kAll, 132).bits();
       if (first.empty()) first = bits;
       EXPECT_EQ(bits, first) << seed;
     }
     simt::options() = simt::Options();
+  }
+}
+
+// What tensor cores cannot take, and devices without bfloat16.
+TEST(LossSolver, ChoosesAnEngine) {
+  Problem p{};
+  for (const int d : {1, 32, 100, 256}) {
+    p.d = d;
+    EXPECT_EQ(best_engine(p, 800, 163 * 1024), Engine::kTensorCores) << d;
+    EXPECT_EQ(best_engine(p, 750, 64 * 1024), Engine::kPlain) << d;
+  }
+  EXPECT_EQ(best_engine(p, 860, 99 * 1024), Engine::kPlain) << "three parts of 256 need 149 KB";
+  p.bfloat16 = true;
+  EXPECT_EQ(best_engine(p, 860, 99 * 1024), Engine::kTensorCores);
+  p.d = 257;
+  EXPECT_EQ(best_engine(p, 900, 227 * 1024), Engine::kPlain);
+}
+
+TEST(LossSolver, WideRows) {
+  std::mt19937 random(12);
+  for (const int d : {257, 512, 700}) {
+    Input in = softmax::random_input(random, 40, 70, d);
+    add_log_q(random, in);
+    expect_matches(in, solve(Engine::kPlain, in));
   }
 }
 

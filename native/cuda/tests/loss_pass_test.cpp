@@ -10,6 +10,7 @@
 
 namespace {
 
+using namespace tt::cuda::loss;
 using namespace tt::cuda::loss::tuned;
 using simt_test::DeviceArray;
 using simt_test::random_floats;

@@ -1,0 +1,204 @@
+// The CUDA backend's table of functions: libtwintail_cuda.so's only export.
+#include "backend.h"
+
+#include <cstdio>
+#include <memory>
+
+#include "context.h"
+
+namespace tt::cuda {
+namespace {
+
+void (*count_bytes)(int64_t) = nullptr;  // the core's; set once
+
+/// The context's device is the thread's while an op runs, and the host's choice comes back after it.
+class CurrentDevice {
+ public:
+  explicit CurrentDevice(int device) {
+    check(cudaGetDevice(&before_), "asking for the current device");
+    if (before_ != device) check(cudaSetDevice(device), "choosing the device");
+    device_ = device;
+    cudaGetLastError();  // what a caller's own launch left behind is not ours to report
+  }
+  ~CurrentDevice() {
+    if (before_ != device_) cudaSetDevice(before_);
+  }
+  CurrentDevice(const CurrentDevice&) = delete;
+  CurrentDevice& operator=(const CurrentDevice&) = delete;
+
+ private:
+  int before_ = 0, device_ = 0;
+};
+
+/// Like tt::Bind, with the context's device current.
+template <auto Op>
+struct OnDevice;
+
+template <class... Arguments, void (*Op)(Context&, Arguments...)>
+struct OnDevice<Op> {
+  static tt_status call(void* impl, tt_error* error, Arguments... arguments) {
+    return guard(*error, [&] {
+      auto& context = *static_cast<Context*>(impl);
+      const CurrentDevice current(context.device.index);
+      Op(context, arguments...);
+    });
+  }
+};
+
+/// An op that this backend does not have yet.
+template <class Function>
+struct Missing;
+
+template <class... Arguments>
+struct Missing<tt_status (*)(void*, tt_error*, Arguments...)> {
+  static tt_status call(void*, tt_error* error, Arguments...) {
+    return guard(*error, [] { unsupported("The CUDA backend does not have this op yet"); });
+  }
+};
+
+template <class Function>
+void leave_out(Function& entry) {
+  entry = Missing<Function>::call;
+}
+
+int32_t probe(char* reason, size_t reason_size) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess) {
+    cudaGetLastError();
+    std::snprintf(reason, reason_size, "no CUDA device: %s (%s)", cudaGetErrorString(status),
+                  cudaGetErrorName(status));
+    return 0;
+  }
+  if (count == 0) {
+    std::snprintf(reason, reason_size, "no CUDA device");
+    return 0;
+  }
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  cudaDeviceProp first;
+  const char* name = cudaGetDeviceProperties(&first, 0) == cudaSuccess ? first.name : "unnamed";
+  std::snprintf(reason, reason_size,
+                "%d device%s, the first: %s; driver for CUDA %d.%d, built for %d.%d", count,
+                count == 1 ? "" : "s", name, driver / 1000, driver / 10 % 100, runtime / 1000,
+                runtime / 10 % 100);
+  return count;
+}
+
+tt_status create(const tt_context_options* options, void** impl, tt_error* error) {
+  return guard(*error, [&] {
+    const CurrentDevice current(options->device_index);
+    *impl = new Context(*options, count_bytes);
+  });
+}
+
+void destroy(void* impl) {
+  tt_error ignored{};
+  guard(ignored, [&] {
+    const std::unique_ptr<Context> context(static_cast<Context*>(impl));
+    const CurrentDevice current(context->device.index);
+    cudaStreamSynchronize(context->stream);
+    context->workspace.trim();
+  });
+}
+
+void get_info(Context& context, tt_context_info* info) {
+  info->threads = 0;
+  info->isa = 0;
+  info->bfloat16 = context.device.capability >= 800 ? 1 : 0;
+  info->workspace_bytes = context.workspace.reserved();
+  std::snprintf(info->name, sizeof info->name, "%s", context.device.name);
+}
+
+void synchronize(Context& context) {
+  check(cudaStreamSynchronize(context.stream), "waiting for the stream");
+}
+
+void trim(Context& context) {
+  synchronize(context);
+  context.workspace.trim();
+}
+
+void alloc(Context& context, int64_t bytes, void** pointer) {
+  const cudaError_t status = cudaMalloc(pointer, static_cast<size_t>(bytes));
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    out_of_memory(bytes, free_memory(), "tt_alloc");
+  }
+  check(status, "tt_alloc");
+  const cudaError_t zeroed =
+      cudaMemsetAsync(*pointer, 0, static_cast<size_t>(bytes), context.stream);
+  if (zeroed != cudaSuccess) {
+    cudaFree(*pointer);
+    *pointer = nullptr;
+    check(zeroed, "tt_alloc");
+  }
+}
+
+void free(Context& context, void* pointer, int64_t) {
+  check(cudaStreamSynchronize(context.stream), "tt_free");
+  check(cudaFree(pointer), "tt_free");
+}
+
+void copy(Context& context, void* to, const void* from, int64_t bytes, int32_t direction) {
+  constexpr cudaMemcpyKind kinds[] = {cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost,
+                                      cudaMemcpyDeviceToDevice};
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kinds[direction], context.stream),
+        "tt_memory_copy");
+  // Pinned host memory is read and written while the call has long returned.
+  if (direction != TT_DEVICE_TO_DEVICE)
+    check(cudaStreamSynchronize(context.stream), "tt_memory_copy");
+}
+
+void zero(Context& context, void* pointer, int64_t bytes) {
+  check(cudaMemsetAsync(pointer, 0, static_cast<size_t>(bytes), context.stream), "tt_memory_zero");
+}
+
+Backend make_backend() {
+  Backend b{};
+  b.version = kBackendVersion;
+  b.device = TT_DEVICE_CUDA;
+  b.name = "cuda";
+  b.probe = probe;
+  b.create = create;
+  b.destroy = destroy;
+  b.get_info = OnDevice<get_info>::call;
+  b.synchronize = OnDevice<synchronize>::call;
+  b.trim = OnDevice<trim>::call;
+  b.alloc = OnDevice<alloc>::call;
+  b.free = OnDevice<free>::call;
+  b.copy = OnDevice<copy>::call;
+  b.zero = OnDevice<zero>::call;
+  b.fill_uniform = OnDevice<fill_uniform>::call;
+  b.sample_rows = OnDevice<sample_rows>::call;
+  leave_out(b.table_create);
+  b.table_destroy = [](void*, void*) {};
+  leave_out(b.embedding_gather);
+  leave_out(b.augmented_values);
+  leave_out(b.embedding_gather_backward);
+  leave_out(b.embedding_gather_update);
+  leave_out(b.sparse_update);
+  leave_out(b.dense_update);
+  leave_out(b.linear);
+  leave_out(b.linear_backward);
+  b.sampled_softmax = OnDevice<sampled_softmax>::call;
+  b.contrastive = OnDevice<contrastive>::call;
+  leave_out(b.top_k);
+  leave_out(b.rank);
+  leave_out(b.pair_counts);
+  return b;
+}
+
+}  // namespace
+}  // namespace tt::cuda
+
+extern "C" __attribute__((visibility("default"))) const tt::Backend* tt_backend_open(
+    int32_t version, const tt::Host* host) {
+  if (version != tt::kBackendVersion) return nullptr;
+  static const tt::Backend backend = [host] {
+    tt::cuda::count_bytes = host->count_bytes;
+    return tt::cuda::make_backend();
+  }();
+  return &backend;
+}

@@ -1,0 +1,134 @@
+#include "context.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+namespace tt::cuda {
+namespace {
+
+constexpr size_t kAlignment = 256;
+constexpr int64_t kLeastChunk = int64_t{1} << 20;
+
+int attribute(cudaDeviceAttr which, int device) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, device), "reading the device's attributes");
+  return value;
+}
+
+Device describe(int index) {
+  Device d{};
+  d.index = index;
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, index), "reading the device's properties");
+  std::snprintf(d.name, sizeof d.name, "%.127s", properties.name);
+  d.multiprocessors = properties.multiProcessorCount;
+  d.capability = properties.major * 100 + properties.minor * 10;
+  d.shared_bytes_per_block = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index);
+  d.pools = attribute(cudaDevAttrMemoryPoolsSupported, index) != 0;
+  return d;
+}
+
+/// TWINTAIL_CUDA_KERNELS: plain or tuned; the default is tuned.
+bool want_plain() {
+  const char* text = std::getenv("TWINTAIL_CUDA_KERNELS");
+  if (text == nullptr || *text == '\0' || std::strcmp(text, "tuned") == 0) return false;
+  if (std::strcmp(text, "plain") != 0)
+    bad_argument("TWINTAIL_CUDA_KERNELS", "plain or tuned", std::string(text));
+  return true;
+}
+
+}  // namespace
+
+void check(cudaError_t status, const char* doing) {
+  if (status == cudaSuccess) return;
+  const std::string what =
+      format("%s: %s (%s)", doing, cudaGetErrorString(status), cudaGetErrorName(status));
+  const int code = static_cast<int>(status);
+  if (status == cudaErrorMemoryAllocation) out_of_memory(-1, free_memory(), doing);
+  if (code == 209 || status == cudaErrorInvalidDeviceFunction)
+    unsupported(what + "; this build has no code for the device");
+  // From the first illegal access on, every call on the device fails.
+  if (code >= 700 && code < 800) device_error(what);
+  internal_error(what);
+}
+
+int64_t free_memory() {
+  size_t free_bytes = 0, total = 0;
+  return cudaMemGetInfo(&free_bytes, &total) == cudaSuccess ? static_cast<int64_t>(free_bytes) : -1;
+}
+
+void Workspace::add_chunk(size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t status = cudaMalloc(&memory, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // the next launch must not report it
+    out_of_memory(static_cast<int64_t>(bytes), free_memory(), "workspace");
+  }
+  check(status, "taking workspace");
+  chunks_.push_back(Chunk{static_cast<char*>(memory), bytes, 0});
+  reserved_ += static_cast<int64_t>(bytes);
+  count_bytes_(static_cast<int64_t>(bytes));
+}
+
+void* Workspace::take(size_t bytes) {
+  bytes = (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
+  if (chunks_.empty() || chunks_.back().size - chunks_.back().used < bytes) {
+    chunks_.reserve(chunks_.size() + 1);
+    add_chunk(std::max(bytes, static_cast<size_t>(std::max(kLeastChunk, reserved_ / 2))));
+  }
+  Chunk& chunk = chunks_.back();
+  void* memory = chunk.memory + chunk.used;
+  chunk.used += bytes;
+  return memory;
+}
+
+void Workspace::trim() noexcept {
+  for (const Chunk& chunk : chunks_) cudaFree(chunk.memory);  // waits for the device
+  chunks_.clear();
+  if (reserved_ != 0) count_bytes_(-reserved_);
+  reserved_ = 0;
+}
+
+Scope::Scope(Workspace& workspace) : workspace_(workspace) {
+  if (workspace.open_) internal_error("two scopes of a workspace at a time");
+  if (workspace.chunks_.size() > 1) {
+    // The last op outgrew its chunk: one of the whole size, so that the next one does not.
+    const int64_t size = workspace.reserved_;
+    workspace.trim();
+    workspace.add_chunk(static_cast<size_t>(size));
+  }
+  workspace.open_ = true;
+}
+
+Scope::~Scope() {
+  workspace_.open_ = false;
+  for (Workspace::Chunk& chunk : workspace_.chunks_) chunk.used = 0;
+}
+
+void* Scope::take(int64_t count, size_t size) {
+  const auto most = static_cast<size_t>(std::numeric_limits<int64_t>::max()) / 2 / size;
+  if (count < 0 || static_cast<size_t>(count) > most) {
+    out_of_memory(std::numeric_limits<int64_t>::max(), free_memory(), "workspace");
+  }
+  return workspace_.take(static_cast<size_t>(count) * size);
+}
+
+Context::Context(const tt_context_options& options, void (*count_bytes)(int64_t))
+    : device(describe(options.device_index)), plain_kernels(want_plain()), workspace(count_bytes) {
+  if (options.stream != nullptr) {
+    stream = static_cast<cudaStream_t>(options.stream);
+    return;
+  }
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream");
+  owns_stream = true;
+}
+
+Context::~Context() {
+  cudaStreamSynchronize(stream);
+  if (owns_stream) cudaStreamDestroy(stream);
+}
+
+}  // namespace tt::cuda

@@ -1,0 +1,129 @@
+// The CUDA backend's context: what every op gets first.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+#include "backend.h"
+#include "device.h"
+#include "error.h"
+#include "twintail.h"
+
+namespace tt::cuda {
+
+/// Throws what the status means: nothing for cudaSuccess; TT_DEVICE_ERROR where the device's context is
+/// lost; TT_OUT_OF_MEMORY; TT_UNSUPPORTED where this library has no code for the device; else TT_INTERNAL.
+/// doing: e.g. "embedding_gather".
+void check(cudaError_t status, const char* doing);
+
+/// Memory of the current device that is free, or -1.
+int64_t free_memory();
+
+/// Temporary device memory that every op takes from and gives back. Grows to the high-water mark of
+/// the ops run so far and is then reused, so that a training step allocates nothing. All work of a
+/// context is ordered by its stream, so memory given back by one op may be taken by the next at once.
+class Workspace {
+ public:
+  explicit Workspace(void (*count_bytes)(int64_t delta)) : count_bytes_(count_bytes) {}
+  ~Workspace() { trim(); }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  int64_t reserved() const { return reserved_; }
+
+  /// Gives everything back to the device, once its work is done. Only while no scope is open.
+  void trim() noexcept;
+
+ private:
+  friend class Scope;
+  struct Chunk {
+    char* memory;
+    size_t size, used;
+  };
+
+  void* take(size_t bytes);
+  void add_chunk(size_t bytes);
+
+  std::vector<Chunk> chunks_;
+  int64_t reserved_ = 0;
+  bool open_ = false;
+  void (*count_bytes_)(int64_t);
+};
+
+/// The memory of one op, until the scope ends. One scope at a time.
+class Scope {
+ public:
+  explicit Scope(Workspace& workspace);
+  ~Scope();
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+
+  /// count elements of device memory, 256-byte aligned, not zeroed, never NULL. Throws TT_OUT_OF_MEMORY.
+  template <class T>
+  T* get(int64_t count) {
+    static_assert(std::is_trivially_copyable_v<T>, "device memory is not constructed");
+    return static_cast<T*>(take(count, sizeof(T)));
+  }
+
+ private:
+  void* take(int64_t count, size_t size);
+
+  Workspace& workspace_;
+};
+
+struct Device {
+  int index;
+  int multiprocessors;
+  int capability;              // times 10: 800 for sm_80
+  int shared_bytes_per_block;  // that a kernel may ask for
+  bool pools;                  // memory can be taken in a stream's order
+  char name[128];
+};
+
+struct Context {
+  Context(const tt_context_options& options, void (*count_bytes)(int64_t));
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  Device device;
+  cudaStream_t stream = nullptr;
+  bool owns_stream = false;
+  bool plain_kernels;  // the readable kernels instead of the tuned ones: TWINTAIL_CUDA_KERNELS
+  Workspace workspace;
+};
+
+/// Device memory to the host; waits for all work before it.
+template <class T>
+void read(Context& context, const T* from, int64_t count, T* to, const char* doing) {
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(T), cudaMemcpyDeviceToHost,
+                        context.stream),
+        doing);
+  check(cudaStreamSynchronize(context.stream), doing);
+}
+
+/// Host memory to the device; the host's may be reused when it returns.
+template <class T>
+void write(Context& context, const T* from, int64_t count, T* to, const char* doing) {
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(T), cudaMemcpyHostToDevice,
+                        context.stream),
+        doing);
+}
+
+/// A one-dimensional grid of blocks of `block` threads, one thread an element.
+inline dim3 grid_for(int64_t count, int block) {
+  return dim3(static_cast<unsigned>((count + block - 1) / block));
+}
+
+// The ops, one file each. Arguments were checked by the core; contents of device memory are not looked
+// at. All may throw tt::Error; all only put work on the stream unless stated.
+void fill_uniform(Context&, uint64_t seed, uint32_t purpose, int64_t step, float lo, float hi,
+                  int64_t count, float* out);
+void sample_rows(Context&, uint64_t seed, uint32_t purpose, int64_t step, int64_t bound, int64_t n,
+                 int32_t* out);
+void sampled_softmax(Context&, const tt_sampled_softmax_args* args);
+void contrastive(Context&, const tt_contrastive_args* args);
+
+}  // namespace tt::cuda

@@ -1,0 +1,47 @@
+// Both losses from device pointers to device results; see native/include/twintail.h for the formulas. No
+// allocation, no synchronisation: all work is put on the stream.
+#pragma once
+
+#include "device.h"
+
+namespace tt::cuda::loss {
+
+// Pointers are device memory as in tt_sampled_softmax_args.
+struct Problem {
+  int64_t n, m;
+  int d;
+  const float* queries;
+  const float* candidates;
+  const float* log_q;        // or NULL
+  const int32_t* positives;  // or NULL: i
+  const int32_t* ids;        // [m] or NULL
+  const float* weights;      // or NULL
+  double scale;              // w_i = scale * weights[i], or scale where weights is NULL
+  float inverse_temperature;
+  bool symmetric;  // n == m, no log_q, no positives: the mean of both directions
+  bool bfloat16;   // operands in bfloat16, else float32
+  float* loss;     // each output or NULL
+  float* log_sum_exp;
+  double* total;
+  float* grad_queries;
+  float* grad_candidates;
+  float* grad_inverse_temperature;
+};
+
+// What runs the passes: plain.h or tuned.h.
+enum class Engine { kPlain, kTensorCores };
+
+// The fastest that a device can run: compute capability * 10, shared memory that a block may ask for.
+Engine best_engine(const Problem& problem, int capability, int shared_bytes_per_block);
+
+// Rows are counted in int.
+constexpr int64_t kMostRows = (int64_t{1} << 31) - 1024;
+
+// Device memory that solve wants, 256-byte aligned: O((n + m) d).
+int64_t workspace_bytes(const Problem& problem, Engine engine, int multiprocessors);
+
+// multiprocessors decides how columns are split: same number, same bits.
+cudaError_t solve(const Problem& problem, Engine engine, int multiprocessors, void* workspace,
+                  cudaStream_t stream);
+
+}  // namespace tt::cuda::loss
