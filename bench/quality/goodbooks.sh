@@ -32,9 +32,11 @@ declare -A variants=(
   [linear-logq]="$linear --alpha 0 --id-dropout 0"
   [linear-id-dropout]="$linear --alpha 0 --id-dropout 0.3"
   [linear-ssl-random-mask]="$linear --augmentation random-mask --id-dropout 0"
+  [linear-ssl-weak]="$linear --augmentation correlated --id-dropout 0.3 --alpha 0.03"
+  [linear-ssl-soft]="$linear --augmentation correlated --id-dropout 0.3 --self-temperature 0.3"
 )
 order=(plain logq id-dropout ssl-random-mask ssl-correlated ssl-correlated+id-dropout linear-logq linear-id-dropout
-  linear-ssl-random-mask)
+  linear-ssl-random-mask linear-ssl-weak linear-ssl-soft)
 [[ -z ${VARIANTS:-} ]] || read -ra order <<< "$VARIANTS"
 jobs=${JOBS:-1}
 threads=$((($(nproc) + jobs - 1) / jobs))
@@ -81,7 +83,8 @@ done
 # What a part of the method does to the model without it.
 for seed in "${seeds[@]}"; do
   for pair in id-dropout:logq ssl-random-mask:logq ssl-correlated:logq ssl-correlated+id-dropout:id-dropout \
-    linear-logq:logq linear-ssl-random-mask:linear-logq; do
+    linear-logq:logq linear-ssl-random-mask:linear-logq linear-ssl-weak:linear-id-dropout \
+    linear-ssl-soft:linear-id-dropout; do
     model=$out/${pair%:*}-$seed other=$out/${pair#*:}-$seed
     [[ -s $model/all.json && -s $other/all.json ]] || continue
     evaluate_all "$model" "-against-${pair#*:}" --against "$other"

@@ -73,6 +73,10 @@ download() {
                    -o Dir::Cache="$work/cache" -o Dir::Cache::archives="$work/cache/archives"
                    -o APT::Architecture=amd64 -o APT::Sandbox::User="$(id -un)"
                    -o Acquire::Languages=none -o Acquire::Retries=3)
+    local index  # what apt-file, appstream and others have added to apt's own lists
+    for index in $(apt-config dump | awk -F:: '/^Acquire::IndexTargets::deb::/ { sub(/ .*/, "", $4); print $4 }' | sort -u); do
+        [[ $index == Packages ]] || options+=(-o "Acquire::IndexTargets::deb::$index::DefaultEnabled=false")
+    done
     say "reading the package lists of $SUITE"
     apt-get "${options[@]}" -qq update || die 1 "apt-get update failed (is there a network?)"
     local found

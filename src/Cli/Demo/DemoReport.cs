@@ -42,8 +42,8 @@ internal sealed class DemoReport(
         html.Text(
             $"A synthetic catalogue of {Tables.Count(catalogue.Items)} items (seed {catalogue.Seed}), of which "
             + $"{Tables.Percent(catalogue.ColdShare)} have no training click, and {Tables.Count(catalogue.Users)} users with tastes; "
-            + $"{DataNotes.Clicks(data.Report)}. The three models differ in nothing but the loss (id dropout, which serves "
-            + $"the same end as self-supervision, is off in all of them). Everything here was measured in this run "
+            + $"{DataNotes.Clicks(data.Report)}. The three models differ in nothing but the loss "
+            + $"(linear towers, id dropout). Everything here was measured in this run "
             + FormattableString.Invariant($"({elapsed.TotalSeconds:F0} s)."),
             lead: true);
         html.Section("Recall by popularity of the item").Picture(bars, $"recall@{k} by slice of popularity for each model");

@@ -84,7 +84,7 @@ internal sealed class DemoRun(Screen screen, Twintail.Device device, string fold
     {
         var plain = new TrainingOptions
         {
-            Tower = [128],
+            Tower = [], // linear towers do best here and on docs/quality.md's data
             IdDimension = 32,
             BatchSize = 1024,
             SelfBatchSize = 512,
@@ -92,7 +92,7 @@ internal sealed class DemoRun(Screen screen, Twintail.Device device, string fold
             Patience = 0,
             Seed = Seed,
             Threads = device.Info.Threads,
-            IdDropout = 0, // serves the same end as self-supervision, and would hide its effect
+            SelfTemperature = 0.3f, // at 0.1 the loss tells near duplicates apart, and takes recall from new items
             Correction = Correction.None,
             Augmentation = Transforms.None,
         };
