@@ -31,13 +31,12 @@ Device describe(int index) {
   return d;
 }
 
-/// TWINTAIL_CUDA_KERNELS: plain or tuned; the default is tuned.
-bool want_plain() {
+Kernels allowed_kernels() {
   const char* text = std::getenv("TWINTAIL_CUDA_KERNELS");
-  if (text == nullptr || *text == '\0' || std::strcmp(text, "tuned") == 0) return false;
-  if (std::strcmp(text, "plain") != 0)
-    bad_argument("TWINTAIL_CUDA_KERNELS", "plain or tuned", std::string(text));
-  return true;
+  if (text == nullptr || *text == '\0' || std::strcmp(text, "tuned") == 0) return Kernels::kTuned;
+  if (std::strcmp(text, "plain") == 0) return Kernels::kPlain;
+  if (std::strcmp(text, "hopper") == 0) return Kernels::kHopper;
+  bad_argument("TWINTAIL_CUDA_KERNELS", "plain, tuned or hopper", std::string(text));
 }
 
 }  // namespace
@@ -117,7 +116,7 @@ void* Scope::take(int64_t count, size_t size) {
 }
 
 Context::Context(const tt_context_options& options, void (*count_bytes)(int64_t))
-    : device(describe(options.device_index)), plain_kernels(want_plain()), workspace(count_bytes) {
+    : device(describe(options.device_index)), kernels(allowed_kernels()), workspace(count_bytes) {
   if (options.stream != nullptr) {
     stream = static_cast<cudaStream_t>(options.stream);
     return;

@@ -82,6 +82,10 @@ struct Device {
   char name[128];
 };
 
+/// The most special kernels that may be used: TWINTAIL_CUDA_KERNELS = plain (the readable ones), tuned (the default) or
+/// hopper (those for sm_90a too, which no GPU has confirmed).
+enum class Kernels { kPlain, kTuned, kHopper };
+
 struct Context {
   Context(const tt_context_options& options, void (*count_bytes)(int64_t));
   ~Context();
@@ -91,7 +95,7 @@ struct Context {
   Device device;
   cudaStream_t stream = nullptr;
   bool owns_stream = false;
-  bool plain_kernels;  // the readable kernels instead of the tuned ones: TWINTAIL_CUDA_KERNELS
+  Kernels kernels;
   Workspace workspace;
 };
 

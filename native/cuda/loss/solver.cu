@@ -1,6 +1,7 @@
 // The stages around the passes: one warp a row, everything summed in a fixed order.
 #include "loss/solver.h"
 
+#include "loss/hopper.h"
 #include "loss/plain.h"
 #include "loss/tuned.h"
 
@@ -47,15 +48,23 @@ struct Memory {
 
 // How an engine stores rows.
 struct Layout {
-  Layout(const Problem& p, Engine e)
-      : engine(e),
-        parts(p.bfloat16 ? 1 : 3),
-        width(e == Engine::kPlain ? p.d : tuned::padded_width(p.d)),
-        row_bytes(e == Engine::kPlain ? int64_t{4} * p.d : int64_t{2} * parts * width) {}
+  Layout(const Problem& p, Engine e) : engine(e), parts(p.bfloat16 ? 1 : 3) {
+    width = e == Engine::kPlain         ? p.d
+            : e == Engine::kTensorCores ? tuned::padded_width(p.d)
+                                        : hopper::padded_width(p.d);
+    row_bytes = e == Engine::kPlain ? int64_t{4} * width : int64_t{2} * parts * width;
+  }
 
   int splits(int64_t nx, int64_t ny, int multiprocessors) const {
-    return engine == Engine::kPlain ? plain::splits_for(nx, ny, multiprocessors)
-                                    : tuned::splits_for(width, parts, nx, ny, multiprocessors);
+    switch (engine) {
+      case Engine::kPlain:
+        return plain::splits_for(nx, ny, multiprocessors);
+      case Engine::kTensorCores:
+        return tuned::splits_for(width, parts, nx, ny, multiprocessors);
+      case Engine::kHopper:
+        return hopper::splits_for(nx, ny, multiprocessors);
+    }
+    return 1;
   }
 
   Engine engine;
@@ -64,17 +73,18 @@ struct Layout {
   int64_t row_bytes;
 };
 
+// Room for whole tiles of hopper.h, which reads them whole.
 template <class T>
 T* take(char*& at, int64_t count) {
   T* result = reinterpret_cast<T*>(at);
-  at += (static_cast<size_t>(count) * sizeof(T) + 255) / 256 * 256;
+  at += (static_cast<size_t>(hopper::padded_rows(count)) * sizeof(T) + 255) / 256 * 256;
   return result;
 }
 
 void lay_out_side(Side& s, char*& at, const Layout& layout, int64_t count, int64_t others,
                   int multiprocessors) {
   s.splits = layout.splits(count, others, multiprocessors);
-  s.packed = take<char>(at, count * layout.row_bytes);
+  s.packed = take<char>(at, hopper::padded_rows(count) * layout.row_bytes);
   s.inverse_norm = take<float>(at, count);
   s.zero = take<float>(at, count);
   s.addend = take<float>(at, count);
@@ -115,8 +125,23 @@ __device__ double weight_of(const Problem& p, int64_t i) {
 }
 
 // Keys, biases and what starts as zero. A thread an index of either side.
+// hopper.h reads what lies behind the last row, though it does not use it.
+__device__ void clear(const Side& side, int64_t i) {
+  side.key[i] = 0;
+  side.zero[i] = side.addend[i] = side.factor[i] = 0.0f;
+}
+
 __global__ void __launch_bounds__(kThreads) prepare(Problem p, Memory memory) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= p.n && i < hopper::padded_rows(p.n)) {
+    clear(memory.q, i);
+    memory.position[i] = 0;
+    memory.coefficient[i] = 0.0f;
+  }
+  if (i >= p.m && i < hopper::padded_rows(p.m)) {
+    clear(memory.c, i);
+    memory.bias[i] = 0.0f;
+  }
   if (i < p.n) {
     const int pos = static_cast<int>(positive_of(p, i));
     memory.position[i] = pos;
@@ -358,17 +383,22 @@ class Solver {
     pack(p_.candidates, p_.m, memory_.c);
     keep(TT_LAUNCH(find_facts, dim3(1), dim3(kSummaryThreads), 0, stream_, p_, scale_,
                    memory_.facts));
-    keep(TT_LAUNCH(prepare, blocks_for(p_.n > p_.m ? p_.n : p_.m), dim3(kThreads), 0, stream_, p_,
-                   memory_));
+    const int64_t longest = hopper::padded_rows(p_.n > p_.m ? p_.n : p_.m);
+    keep(TT_LAUNCH(prepare, blocks_for(longest), dim3(kThreads), 0, stream_, p_, memory_));
   }
 
   void pack(const float* rows, int64_t count, const Side& side) {
-    if (layout_.engine == Engine::kPlain) {
-      keep(plain::pack(rows, count, p_.d, p_.bfloat16, static_cast<float*>(side.packed),
-                       side.inverse_norm, stream_));
-    } else {
-      keep(tuned::pack(rows, count, p_.d, layout_.width, layout_.parts,
-                       static_cast<__nv_bfloat16*>(side.packed), side.inverse_norm, stream_));
+    auto* bfloat16 = static_cast<__nv_bfloat16*>(side.packed);
+    switch (layout_.engine) {
+      case Engine::kPlain:
+        return keep(plain::pack(rows, count, p_.d, p_.bfloat16, static_cast<float*>(side.packed),
+                                side.inverse_norm, stream_));
+      case Engine::kTensorCores:
+        return keep(tuned::pack(rows, count, p_.d, layout_.width, layout_.parts, bfloat16,
+                                side.inverse_norm, stream_));
+      case Engine::kHopper:
+        return keep(
+            hopper::pack(rows, count, p_.d, layout_.width, bfloat16, side.inverse_norm, stream_));
     }
   }
 
@@ -421,8 +451,9 @@ class Solver {
   }
 
   void launch(const Pass& pass, Mode mode) {
-    keep(layout_.engine == Engine::kPlain
-             ? plain::run(pass, mode, p_.d, stream_)
+    keep(layout_.engine == Engine::kPlain ? plain::run(pass, mode, p_.d, stream_)
+         : layout_.engine == Engine::kHopper
+             ? hopper::run(pass, mode, layout_.width, stream_)
              : tuned::run(pass, mode, layout_.width, layout_.parts, stream_));
     keep(combine(pass, mode == Mode::kOnline, layout_.width, stream_));
   }
@@ -463,9 +494,14 @@ class Solver {
 
 }  // namespace
 
-Engine best_engine(const Problem& problem, int capability, int shared_bytes_per_block) {
+Engine best_engine(const Problem& problem, Engine most, int capability,
+                   int shared_bytes_per_block) {
+  if (most == Engine::kHopper && hopper::built() && capability == 900 && problem.bfloat16 &&
+      hopper::padded_width(problem.d) != 0)
+    return Engine::kHopper;
   const int width = tuned::padded_width(problem.d);
-  return capability >= 800 && tuned::fits(width, problem.bfloat16 ? 1 : 3, shared_bytes_per_block)
+  return most != Engine::kPlain && capability >= 800 &&
+                 tuned::fits(width, problem.bfloat16 ? 1 : 3, shared_bytes_per_block)
              ? Engine::kTensorCores
              : Engine::kPlain;
 }

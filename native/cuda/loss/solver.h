@@ -28,11 +28,11 @@ struct Problem {
   float* grad_inverse_temperature;
 };
 
-// What runs the passes: plain.h or tuned.h.
-enum class Engine { kPlain, kTensorCores };
+// What runs the passes: plain.h, tuned.h or hopper.h.
+enum class Engine { kPlain, kTensorCores, kHopper };
 
-// The fastest that a device can run: compute capability * 10, shared memory that a block may ask for.
-Engine best_engine(const Problem& problem, int capability, int shared_bytes_per_block);
+// The fastest up to `most` that a device can run: compute capability times 10, shared memory that a block may ask for.
+Engine best_engine(const Problem& problem, Engine most, int capability, int shared_bytes_per_block);
 
 // Rows are counted in int.
 constexpr int64_t kMostRows = (int64_t{1} << 31) - 1024;

@@ -249,17 +249,25 @@ TEST_P(LossSolver, SameBitsUnderAnySchedule) {
 
 // What tensor cores cannot take, and devices without bfloat16.
 TEST(LossSolver, ChoosesAnEngine) {
+  constexpr Engine kTuned = Engine::kTensorCores;
   Problem p{};
   for (const int d : {1, 32, 100, 256}) {
     p.d = d;
-    EXPECT_EQ(best_engine(p, 800, 163 * 1024), Engine::kTensorCores) << d;
-    EXPECT_EQ(best_engine(p, 750, 64 * 1024), Engine::kPlain) << d;
+    EXPECT_EQ(best_engine(p, kTuned, 800, 163 * 1024), kTuned) << d;
+    EXPECT_EQ(best_engine(p, kTuned, 750, 64 * 1024), Engine::kPlain) << d;
+    EXPECT_EQ(best_engine(p, Engine::kPlain, 800, 163 * 1024), Engine::kPlain) << d;
+    EXPECT_EQ(best_engine(p, Engine::kHopper, 900, 227 * 1024), kTuned) << d << " in float32";
   }
-  EXPECT_EQ(best_engine(p, 860, 99 * 1024), Engine::kPlain) << "three parts of 256 need 149 KB";
+  EXPECT_EQ(best_engine(p, kTuned, 860, 99 * 1024), Engine::kPlain) << "256 in 3 parts: 149 KB";
   p.bfloat16 = true;
-  EXPECT_EQ(best_engine(p, 860, 99 * 1024), Engine::kTensorCores);
+  EXPECT_EQ(best_engine(p, kTuned, 860, 99 * 1024), kTuned);
+  EXPECT_EQ(best_engine(p, Engine::kHopper, 900, 227 * 1024), kTuned) << "wider than 128";
   p.d = 257;
-  EXPECT_EQ(best_engine(p, 900, 227 * 1024), Engine::kPlain);
+  EXPECT_EQ(best_engine(p, kTuned, 900, 227 * 1024), Engine::kPlain);
+  p.d = 128;
+  EXPECT_EQ(best_engine(p, Engine::kHopper, 900, 227 * 1024), Engine::kHopper);
+  EXPECT_EQ(best_engine(p, Engine::kHopper, 1000, 227 * 1024), kTuned) << "sm_90a alone has wgmma";
+  EXPECT_EQ(best_engine(p, kTuned, 900, 227 * 1024), kTuned);
 }
 
 TEST(LossSolver, WideRows) {
@@ -268,6 +276,38 @@ TEST(LossSolver, WideRows) {
     Input in = softmax::random_input(random, 40, 70, d);
     add_log_q(random, in);
     expect_matches(in, solve(Engine::kPlain, in));
+  }
+}
+
+// The same numbers as the other tensor-core engine with the same operands, up to the order of sums.
+TEST(LossSolver, HopperAgreesWithTensorCores) {
+  std::mt19937 random(13);
+  for (const Size s :
+       {Size{1, 1, 1}, {3, 200, 64}, {129, 130, 40}, {200, 300, 128}, {257, 300, 100}}) {
+    for (const float inverse_temperature : {20.0f, 150.0f}) {
+      for (const bool symmetric : {false, true}) {
+        SCOPED_TRACE(std::to_string(s.n) + " x " + std::to_string(s.m) + " x " +
+                     std::to_string(s.d) + (symmetric ? " symmetric" : ""));
+        Input in = softmax::random_input(random, s.n, symmetric ? s.n : s.m, s.d);
+        in.symmetric = symmetric;
+        in.precision = TT_BFLOAT16;
+        in.inverse_temperature = inverse_temperature;
+        if (!symmetric) add_log_q(random, in);
+        add_ids(random, in, 100);
+        add_weights(random, in);
+        const Result x = solve(Engine::kHopper, in), y = solve(Engine::kTensorCores, in);
+        const auto expect_near = [](const std::vector<float>& a, const std::vector<float>& b) {
+          ASSERT_EQ(a.size(), b.size());
+          float largest = 0;
+          for (const float v : b) largest = std::max(largest, std::fabs(v));
+          for (std::size_t i = 0; i < a.size(); i++) ASSERT_NEAR(a[i], b[i], 1e-3f * largest) << i;
+        };
+        expect_near(x.loss, y.loss);
+        expect_near(x.grad_queries, y.grad_queries);
+        expect_near(x.grad_candidates, y.grad_candidates);
+        expect_near(x.grad_inverse_temperature, y.grad_inverse_temperature);
+      }
+    }
   }
 }
 

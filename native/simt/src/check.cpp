@@ -351,6 +351,12 @@ void all_synced() {
 void warp_synced(unsigned warp, unsigned mask) {
   checker.ordering.sync_warp(warp, mask);
 }
+void released(const void* point) {
+  checker.ordering.release(point, machine.current->id);
+}
+void acquired(const void* point) {
+  checker.ordering.acquire(point, machine.current->id);
+}
 void barrier_arrived(unsigned barrier) {
   checker.ordering.arrive(barrier, machine.current->id);
 }

@@ -13,6 +13,7 @@ void Ordering::start(unsigned threads) {
   epoch_of_.assign(threads, 0);
   learnt_.resize(static_cast<std::size_t>(threads) * 32);
   for (std::vector<std::uint32_t>& c : collected_) c.clear();
+  points_.clear();
 }
 
 std::uint32_t* Ordering::row(unsigned thread) {
@@ -60,6 +61,23 @@ void Ordering::leave(unsigned barrier, const std::vector<unsigned>& threads) {
     for (unsigned i = 0; i < threads_; i++) r[i] = std::max(r[i], collected[i]);
   }
   collected_[barrier].clear();
+}
+
+void Ordering::release(const void* point, unsigned thread) {
+  widen();
+  std::vector<std::uint32_t>& known = points_[point];
+  known.resize(threads_, 0u);
+  const std::uint32_t* r = row(thread);
+  for (unsigned i = 0; i < threads_; i++) known[i] = std::max(known[i], r[i]);
+  known[thread] = std::max(known[thread], clock_[thread]++);
+}
+
+void Ordering::acquire(const void* point, unsigned thread) {
+  widen();
+  const auto known = points_.find(point);
+  if (known == points_.end()) return;
+  std::uint32_t* r = row(thread);
+  for (unsigned i = 0; i < threads_; i++) r[i] = std::max(r[i], known->second[i]);
 }
 
 void Ordering::widen() {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 namespace simt {
@@ -22,6 +23,9 @@ class Ordering {
   void sync_warp(unsigned warp, unsigned mask);
   void arrive(unsigned barrier, unsigned thread);
   void leave(unsigned barrier, const std::vector<unsigned>& threads);
+  // A place in memory through which threads learn of each other, one at a time.
+  void release(const void* point, unsigned thread);
+  void acquire(const void* point, unsigned thread);
 
  private:
   unsigned width() const { return wide_ ? threads_ : 32; }
@@ -37,7 +41,8 @@ class Ordering {
   bool wide_ = false;
   std::uint32_t epoch_ = 0;
   std::vector<std::uint32_t> clock_, floor_, epoch_of_, learnt_;
-  std::vector<std::uint32_t> collected_[16];  // of those that have arrived
+  std::vector<std::uint32_t> collected_[16];                  // of those that have arrived
+  std::map<const void*, std::vector<std::uint32_t>> points_;  // of all that have released
 };
 
 }  // namespace simt

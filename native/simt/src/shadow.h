@@ -68,7 +68,9 @@ void all_synced();                               // __syncthreads
 void warp_synced(unsigned warp, unsigned mask);  // __syncwarp
 void barrier_arrived(unsigned barrier);          // a named one, by the current thread
 void barrier_synced(unsigned barrier);           // all that wait in it go on
-void fenced();                                   // __threadfence
+void released(const void* point);                // an mbarrier: by the current thread
+void acquired(const void* point);
+void fenced();  // __threadfence
 void copy_started(const AsyncCopy& copy);
 void copy_arrives(const AsyncCopy& copy);
 #else
@@ -83,6 +85,8 @@ inline void all_synced() {}
 inline void warp_synced(unsigned, unsigned) {}
 inline void barrier_arrived(unsigned) {}
 inline void barrier_synced(unsigned) {}
+inline void released(const void*) {}
+inline void acquired(const void*) {}
 inline void fenced() {}
 inline void copy_started(const AsyncCopy&) {}
 inline void copy_arrives(const AsyncCopy&) {}

@@ -140,6 +140,13 @@ std::size_t async_copy_ready(int left);
 AsyncCopy async_copy_at(std::size_t i);
 void async_copy_done(std::size_t count);
 
+// ---- mbarrier ---------------------------------------------------------------------------------------
+
+void mbarrier_init(std::uint64_t* barrier, unsigned arrivals, Where where);
+// bytes: added to what the phase waits for, or, negative, what has come.
+void mbarrier_change(std::uint64_t* barrier, unsigned arrivals, std::int64_t bytes, Where where);
+void mbarrier_wait(std::uint64_t* barrier, unsigned parity, Where where);
+
 // ---- tensor cores -----------------------------------------------------------------------------------
 
 enum class MmaType { kBf16, kF16, kTf32 };

@@ -1,0 +1,268 @@
+// 128 stationary rows a block, 64 for each of two consumer warpgroups; tiles of 128 moving rows come through a ring of
+// stages, filled with bulk copies by one thread of a third warpgroup. S = X Y^T with both operands in shared
+// memory, e = exp2 of it in registers, U += E Y with E from registers: the accumulators of S are laid out as the A
+// operand already. While one consumer takes exponentials, the other's products run.
+//
+// Shared memory. Rows lie in planes of 64 columns, 128 bytes a row, with the 16-byte piece c of row r at c ^ (r % 8):
+// the 128-byte swizzle. Rows are packed like that in global memory, so a tile is one contiguous copy, and no
+// tensor map is needed. For S a plane is read along its rows' columns (k contiguous: groups of 8 rows 1024
+// bytes apart), for U the same memory down its rows (N contiguous: planes 16 KiB apart, 8 rows 1024 bytes apart).
+#include "loss/hopper.h"
+
+#include "loss/hopper_ptx.h"
+#include "loss/tuned.cuh"
+
+namespace tt::cuda::loss::hopper {
+namespace {
+
+constexpr int kConsumers = 2;
+constexpr int kBlockThreads = 128 * (kConsumers + 1);
+constexpr int kPlane = kTileRows * 64;  // elements
+using Columns = tuned::ColumnData<kTileRows>;
+
+template <int kWidth>
+struct Block {
+  static constexpr int kPlanes = kWidth / 64;
+  static constexpr int kStages = kWidth == 64 ? 4 : 3;
+  __nv_bfloat16 x[kPlanes][kPlane];
+  __nv_bfloat16 y[kStages][kPlanes][kPlane];
+  Columns columns[kStages];
+  uint64_t x_full, full[kStages], empty[kStages];
+};
+
+constexpr int kPackThreads = 128;
+
+// A warp a row, those that only fill the last tile too.
+template <int kWidth>
+__global__ void __launch_bounds__(kPackThreads)
+    pack_tiles(const float* rows, int64_t count, int d, __nv_bfloat16* packed,
+               float* inverse_norm) {
+  const int lane = static_cast<int>(ptx::lane_id());
+  const int64_t row = (static_cast<int64_t>(blockIdx.x) * kPackThreads + threadIdx.x) / 32;
+  if (row >= padded_rows(count)) return;  // the whole warp
+  float inverse = 0.0f;
+  if (row < count) {
+    double square = 0.0;
+    for (int k = lane; k < d; k += 32)
+      square += static_cast<double>(rows[row * d + k]) * rows[row * d + k];
+    for (int step = 16; step > 0; step /= 2) square += __shfl_xor_sync(0xffffffffu, square, step);
+    const double norm = sqrt(square);
+    inverse = static_cast<float>(norm < 1e-12 ? 0.0 : 1.0 / norm);
+    if (lane == 0) inverse_norm[row] = inverse;
+  }
+  const int64_t tile = row / kTileRows;
+  const int r = static_cast<int>(row % kTileRows);
+  for (int k = lane; k < kWidth; k += 32) {
+    const float unit = row < count && k < d ? rows[row * d + k] * inverse : 0.0f;
+    const int piece = (k % 64 / 8) ^ (r % 8);
+    packed[(tile * (kWidth / 64) + k / 64) * kPlane + r * 64 + piece * 8 + k % 8] =
+        __float2bfloat16(unit);
+  }
+}
+
+#if TT_SM90A || TT_SIMT
+
+template <int kStages>
+struct Ring {
+  int stage = 0;
+  uint32_t parity = 0;  // of the stage's barriers in this round
+  __device__ void next() {
+    if (++stage == kStages) {
+      stage = 0;
+      parity ^= 1;
+    }
+  }
+};
+
+// All bytes of a stage, counted by its barrier.
+template <Mode kMode, int kWidth>
+__device__ __forceinline__ void load_stage(Block<kWidth>& block, int stage, const Pass& p,
+                                           int tile) {
+  constexpr bool kGiven = kMode == Mode::kGiven || kMode == Mode::kGivenBoth;
+  constexpr uint32_t kTileBytes = 2u * Block<kWidth>::kPlanes * kPlane,
+                     kColumnBytes = 4u * kTileRows;
+  uint64_t* full = &block.full[stage];
+  Columns& columns = block.columns[stage];
+  const int64_t first = static_cast<int64_t>(tile) * kTileRows;
+  barrier_expect(full, kTileBytes + (kGiven ? 5 : 2) * kColumnBytes);
+  bulk_copy(block.y[stage], tuned::packed(p.y) + first * kWidth, kTileBytes, full);
+  bulk_copy(columns.addend, p.addend_y + first, kColumnBytes, full);
+  bulk_copy(columns.key, p.key_y + first, kColumnBytes, full);
+  if constexpr (kGiven) {
+    bulk_copy(columns.factor, p.factor_y + first, kColumnBytes, full);
+    bulk_copy(columns.position, p.position_y + first, kColumnBytes, full);
+    bulk_copy(columns.positive, p.positive_y + first, kColumnBytes, full);
+  }
+}
+
+template <Mode kMode, int kWidth>
+__device__ void produce(Block<kWidth>& block, const Pass& p, int begin, int end) {
+  using B = Block<kWidth>;
+  if (threadIdx.x % 128 != 0) return;
+  barrier_expect(&block.x_full, 2u * B::kPlanes * kPlane);
+  bulk_copy(block.x, tuned::packed(p.x) + static_cast<int64_t>(blockIdx.x) * kTileRows * kWidth,
+            2u * B::kPlanes * kPlane, &block.x_full);
+  Ring<B::kStages> ring;
+  for (int tile = begin; tile < end; tile++, ring.next()) {
+    // The first round finds the stages empty: the phase "before the first" counts as complete.
+    barrier_wait(&block.empty[ring.stage], ring.parity ^ 1);
+    load_stage<kMode>(block, ring.stage, p, tile);
+  }
+}
+
+// S = X Y^T for the 64 rows of a warpgroup.
+template <int kWidth>
+__device__ __forceinline__ void scores(float (&s)[16][4], const __nv_bfloat16 (*x)[kPlane],
+                                       const __nv_bfloat16 (*y)[kPlane], int first_row) {
+  products_begin();
+#pragma unroll
+  for (int k = 0; k < kWidth; k += 16) {
+    const auto a = descriptor(x[k / 64] + first_row * 64 + k % 64, 16, 1024);
+    const auto b = descriptor(y[k / 64] + k % 64, 16, 1024);
+    multiply(s, a, b, k > 0);
+  }
+  products_commit();
+  products_wait();
+}
+
+// u += E Y.
+template <int kWidth>
+__device__ __forceinline__ void accumulate(float (&u)[kWidth / 8][4], const float (&e)[16][4],
+                                           const __nv_bfloat16 (*y)[kPlane]) {
+  uint32_t a[kTileRows / 16][4];
+#pragma unroll
+  for (int k = 0; k < kTileRows / 16; k++) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const float(&pair)[4] = e[2 * k + i / 2];
+      a[k][i] = ptx::pack_bf16(pair[i % 2 * 2], pair[i % 2 * 2 + 1]);
+    }
+  }
+  products_begin();
+#pragma unroll
+  for (int k = 0; k < kTileRows / 16; k++)
+    multiply_rows(u, a[k], descriptor(y[0] + k * 16 * 64, 2 * kPlane, 1024));
+  products_commit();
+  products_wait();
+}
+
+template <Mode kMode, int kWidth>
+__device__ void consume(Block<kWidth>& block, const Pass& p, int begin, int end) {
+  using B = Block<kWidth>;
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(ptx::lane_id());
+  const int first_row = warp / 4 * 64;  // of the warpgroup, in the tile
+  const int thread_row =
+      static_cast<int>(blockIdx.x) * kTileRows + first_row + warp % 4 * 16 + lane / 4;
+  tuned::RowData<1> rows;
+  tuned::load_rows<kMode>(rows, p, thread_row);
+  float u[1][kWidth / 8][4] = {};
+  barrier_wait(&block.x_full, 0);
+  Ring<B::kStages> ring;
+  for (int tile = begin; tile < end; tile++, ring.next()) {
+    const int stage = ring.stage;
+    barrier_wait(&block.full[stage], ring.parity);
+    float s[1][16][4];
+    scores<kWidth>(s[0], block.x, block.y[stage], first_row);
+    tuned::weigh<kMode>(s, rows, block.columns[stage], p.scale, p.ny - tile * kTileRows,
+                        thread_row);
+    if constexpr (kMode == Mode::kOnline) tuned::follow_maximum<1, kTileRows, kWidth>(s, u, rows);
+    if constexpr (kMode == Mode::kSum || kMode == Mode::kOnline)
+      tuned::add_sums<1, kTileRows>(rows, s);
+    if (p.products != nullptr) accumulate<kWidth>(u[0], s[0], block.y[stage]);
+    __syncwarp();
+    if (lane == 0) barrier_arrive(&block.empty[stage]);
+  }
+  tuned::store<kMode, 1, kWidth>(p, rows, u, thread_row);
+}
+
+#endif
+
+// Grid: (stationary tiles, splits).
+template <Mode kMode, int kWidth>
+__global__ void __launch_bounds__(kBlockThreads, 1) hopper_pass(Pass p) {
+#if TT_SM90A || TT_SIMT
+  using B = Block<kWidth>;
+  TT_DYN_SHARED(unsigned char, memory);
+  // Swizzled planes begin at a multiple of 1024.
+  B& block = *reinterpret_cast<B*>((reinterpret_cast<uintptr_t>(memory) + 1023) & ~uintptr_t{1023});
+  if (!p.condition.holds()) return;
+  const int tiles = (p.ny + kTileRows - 1) / kTileRows;
+  const int begin = static_cast<int>(static_cast<int64_t>(tiles) * blockIdx.y / gridDim.y);
+  const int end = static_cast<int>(static_cast<int64_t>(tiles) * (blockIdx.y + 1) / gridDim.y);
+  if (threadIdx.x == 0) {
+    barrier_init(&block.x_full, 1);
+    for (int i = 0; i < B::kStages; i++) {
+      barrier_init(&block.full[i], 1);
+      barrier_init(&block.empty[i], 4 * kConsumers);  // a lane of each warp
+    }
+    fence_barrier_init();
+  }
+  __syncthreads();
+  if (threadIdx.x >= 128 * kConsumers) {
+    fewer_registers<24>();
+    produce<kMode>(block, p, begin, end);
+  } else {
+    more_registers<240>();
+    consume<kMode>(block, p, begin, end);
+  }
+#endif
+}
+
+template <int kWidth>
+cudaError_t run_width(const Pass& p, Mode mode, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>(padded_rows(p.nx) / kTileRows),
+                  static_cast<unsigned>(p.splits));
+  const size_t bytes = sizeof(Block<kWidth>) + 1024;
+  const auto launch = [&](auto kernel) {
+    return TT_LAUNCH(kernel, grid, dim3(kBlockThreads), bytes, stream, p);
+  };
+  switch (mode) {
+    case Mode::kSum:
+      return launch(hopper_pass<Mode::kSum, kWidth>);
+    case Mode::kOnline:
+      return launch(hopper_pass<Mode::kOnline, kWidth>);
+    case Mode::kGiven:
+      return launch(hopper_pass<Mode::kGiven, kWidth>);
+    case Mode::kGivenBoth:
+      return launch(hopper_pass<Mode::kGivenBoth, kWidth>);
+  }
+  return cudaErrorInvalidValue;
+}
+
+}  // namespace
+
+bool built() {
+#if defined(TT_BUILT_SM90A) || TT_SIMT
+  return true;
+#else
+  return false;
+#endif
+}
+
+int padded_width(int d) {
+  return d <= 64 ? 64 : d <= 128 ? 128 : 0;
+}
+
+int splits_for(int64_t nx, int64_t ny, int multiprocessors) {
+  const int64_t blocks = padded_rows(nx) / kTileRows, tiles = padded_rows(ny) / kTileRows;
+  // One block a multiprocessor, each with at least four tiles.
+  const int64_t wanted = multiprocessors / blocks, most = (tiles + 3) / 4;
+  const int64_t splits = wanted < most ? wanted : most;
+  return static_cast<int>(splits < 1 ? 1 : splits);
+}
+
+cudaError_t pack(const float* rows, int64_t count, int d, int width, __nv_bfloat16* packed,
+                 float* inverse_norm, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>(padded_rows(count) * 32 / kPackThreads));
+  const auto launch = [&](auto kernel) {
+    return TT_LAUNCH(kernel, grid, dim3(kPackThreads), 0, stream, rows, count, d, packed,
+                     inverse_norm);
+  };
+  return width == 64 ? launch(pack_tiles<64>) : launch(pack_tiles<128>);
+}
+
+cudaError_t run(const Pass& pass, Mode mode, int width, cudaStream_t stream) {
+  return width == 64 ? run_width<64>(pass, mode, stream) : run_width<128>(pass, mode, stream);
+}
+
+}  // namespace tt::cuda::loss::hopper
