@@ -73,6 +73,17 @@ class Case:
         return peers.step_of(loss, self.queries, self.candidates, self.log_q, 1 / TEMPERATURE, getattr(torch, dtype))
 
 
+def open_contexts(library, on_gpu, stream, hopper):
+    """Our contenders: the default kernels and, where asked for, those on wgmma."""
+    device, handle = (twintail.CUDA, stream.cuda_stream) if on_gpu else (twintail.CPU, None)
+    contexts = {"twintail": twintail.Context(library, device, handle)}
+    if hopper:
+        os.environ["TWINTAIL_CUDA_KERNELS"] = "hopper"
+        contexts["twintail-hopper"] = twintail.Context(library, device, handle)
+        del os.environ["TWINTAIL_CUDA_KERNELS"]
+    return contexts
+
+
 def check(context, case, dtype):
     """Ours against PyTorch in float64; raises where a wrong kernel would be timed."""
     found = case.ours(context, dtype)()
@@ -104,7 +115,7 @@ def measure(row, step, clock, on_gpu, workspace):
     return row
 
 
-def run(options, context, clock, floors, rivals):
+def run(options, contexts, clock, floors, rivals):
     on_gpu, rows = not options.dry_run, []
     deadline = time.monotonic() + options.seconds
     device = "cuda" if on_gpu else "cpu"
@@ -115,9 +126,11 @@ def run(options, context, clock, floors, rivals):
         case = Case(n, m, d, device)
         for dtype in ("float32", "bfloat16"):
             torch._dynamo.reset()  # it gives up on a function that was compiled for too many shapes
-            contenders = {"twintail": case.ours(context, dtype), **{name: case.peer(loss, dtype) for name, loss in rivals.items()}}
+            ours = {name: context for name, context in contexts.items() if dtype == "bfloat16" or name == "twintail"}
+            contenders = {**{name: case.ours(context, dtype) for name, context in ours.items()},
+                          **{name: case.peer(loss, dtype) for name, loss in rivals.items()}}
             for who, step in contenders.items():
-                workspace = context.workspace_bytes if who == "twintail" else lambda: 0
+                workspace = ours[who].workspace_bytes if who in ours else lambda: 0
                 row = measure({"case": "loss_step", "n": n, "m": m, "d": d, "dtype": dtype, "who": who}, step, clock, on_gpu, workspace)
                 if floors and "ms_median" in row:
                     row["floor_ms"], row["floor"] = device_floors.loss_floor_ms(floors, n, m, d, dtype)
@@ -144,6 +157,7 @@ def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--hopper", action="store_true", help="time the wgmma kernels too (compute capability 9.0)")
     parser.add_argument("--seconds", type=float, default=240, help="no new size begins after this time")
     options = parser.parse_args()
     on_gpu = not options.dry_run
@@ -152,16 +166,18 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = False
     library = twintail.Library(options.core, options.plugin)
     stream = torch.cuda.Stream() if on_gpu else None
-    context = twintail.Context(library, twintail.CUDA if on_gpu else twintail.CPU, stream.cuda_stream if on_gpu else None)
+    contexts = open_contexts(library, on_gpu, stream, options.hopper)
     clock = Clock(on_gpu, stream, 0.05 if options.quick or options.dry_run else 0.3)
     with torch.cuda.stream(stream):
         torch.manual_seed(1)
         floors = device_floors.measure(torch, clock, options.quick) if on_gpu else None
-        for dtype in ("float32", "bfloat16"):
-            check(context, Case(513, 777, 64, "cuda" if on_gpu else "cpu"), dtype)
+        for context in contexts.values():
+            for dtype in ("float32", "bfloat16"):
+                check(context, Case(513, 777, 64, "cuda" if on_gpu else "cpu"), dtype)
         rivals = peers.all_peers() if on_gpu else {"torch": peers.eager_loss}
-        rows = run(options, context, clock, floors, rivals)
-    context.close()
+        rows = run(options, contexts, clock, floors, rivals)
+    for context in contexts.values():
+        context.close()
     os.makedirs(options.out, exist_ok=True)
     path = os.path.join(options.out, "gpu.json")
     with open(path, "w") as file:

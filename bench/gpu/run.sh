@@ -75,6 +75,15 @@ tests=$core/bin/twintail_tests
 # GoogleTest succeeds when a filter leaves nothing over.
 "$tests" --gtest_list_tests --gtest_filter='*Cuda*' | grep -q . || die "no op test runs on the device (see TWINTAIL_CUDA_PLUGIN above)"
 run "op tests" 120 "$tests" --gtest_filter='*Cuda*' --gtest_brief=1
+losses='*SampledSoftmax*Cuda*:*Contrastive*Cuda*'
+run "losses, plain kernels" 60 env TWINTAIL_CUDA_KERNELS=plain "$tests" --gtest_filter="$losses" --gtest_brief=1
+hopper=()
+if [[ $capability == 90 ]]; then
+  before=${#failed[@]}
+  run "losses, wgmma kernels" 60 env TWINTAIL_CUDA_KERNELS=hopper "$tests" --gtest_filter="$losses" --gtest_brief=1
+  # A kernel that fails takes its process's GPU context with it: only what passed is timed.
+  ((${#failed[@]} > before)) || hopper=(--hopper)
+fi
 if command -v compute-sanitizer > /dev/null; then
   # A few tests of every op: the tools slow kernels down a hundredfold.
   subset=${TWINTAIL_SANITIZER_FILTER:-*SampledSoftmax*Cuda*:*Contrastive*Cuda*:*Gather*Cuda*:*Update*Cuda*}
@@ -90,7 +99,7 @@ cd "$root/bench/gpu"
 left=$((520 - SECONDS))
 ((left > 30)) || left=30
 run bench "$left" python3 bench.py --library "$library" --plugin "$TWINTAIL_CUDA_PLUGIN" --out "$out" \
-  --seconds "$((left * 6 / 10))" "${quick[@]}"
+  --seconds "$((left * 6 / 10))" "${quick[@]}" "${hopper[@]}"
 [[ ! -f $out/gpu.json ]] || run plot 30 python3 plot.py "$out/gpu.json"
 
 ((${#failed[@]} == 0)) || die "failed: ${failed[*]}"

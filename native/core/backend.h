@@ -22,7 +22,7 @@
 
 namespace tt {
 
-constexpr int32_t kBackendVersion = 1;
+constexpr int32_t kBackendVersion = 2;
 
 /// A feature table as the core hands it to an op: checked, and owned by the core.
 struct Table {
@@ -44,8 +44,9 @@ struct Host {
 
 /// Every function but probe takes the backend's context first and the error to fill second.
 struct Backend {
-  int32_t version;  // kBackendVersion
-  int32_t device;   // tt_device
+  int32_t version;   // kBackendVersion
+  int32_t device;    // tt_device
+  int32_t complete;  // 0: some ops are not there yet (TT_UNSUPPORTED)
   const char* name;
 
   /// Number of devices; reason [reason_size] gets one line on what was found or why nothing was.

@@ -159,6 +159,7 @@ Backend make_backend() {
   Backend b{};
   b.version = kBackendVersion;
   b.device = TT_DEVICE_CUDA;
+  b.complete = 0;
   b.name = "cuda";
   b.probe = probe;
   b.create = create;

@@ -130,6 +130,8 @@ typedef struct tt_backend_report {
   int32_t device_count;
   char path[512];          /* file tried last, "" if built in */
   char reason[1024];       /* one line: why (not) available, every path tried with the system's error */
+  int32_t complete;        /* 0: some ops of this header answer TT_UNSUPPORTED there, so that models cannot be trained */
+  int32_t reserved;
 } tt_backend_report;
 /* Looks for the backend of `device` (loading its plugin on first use) and reports. Never fails for lack of a device. */
 TT_API tt_status tt_backend_probe(int32_t device, tt_backend_report* report);

@@ -1,9 +1,10 @@
+#include "offered.h"
 #include "optimizer_reference.h"
 
 namespace tt_test {
 namespace {
 
-class DenseUpdateTest : public OpTest {};
+class DenseUpdateTest : public OptionalOpTest<Op::kDenseUpdate> {};
 TT_ON_ALL_TARGETS(DenseUpdateTest);
 
 constexpr int32_t kKinds[] = {TT_SGD, TT_ADAGRAD, TT_ADAM};

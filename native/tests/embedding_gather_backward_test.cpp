@@ -1,4 +1,5 @@
 #include "gather_fixture.h"
+#include "offered.h"
 
 namespace tt_test {
 namespace {
@@ -8,7 +9,7 @@ struct Gradient {
   std::vector<float> values;  // [ids, dim]
 };
 
-class EmbeddingGatherBackwardTest : public OpTest {
+class EmbeddingGatherBackwardTest : public OptionalOpTest<Op::kTables> {
  protected:
   static std::vector<std::vector<float>> random_gradients(Random& random, const Scene& scene) {
     std::vector<std::vector<float>> all;

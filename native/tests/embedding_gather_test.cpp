@@ -1,9 +1,10 @@
 #include "gather_fixture.h"
+#include "offered.h"
 
 namespace tt_test {
 namespace {
 
-class EmbeddingGatherTest : public OpTest {
+class EmbeddingGatherTest : public OptionalOpTest<Op::kTables> {
  protected:
   std::vector<std::vector<float>> gather(const Scene& scene, int32_t threads = 2) {
     const Context context(target(), threads);

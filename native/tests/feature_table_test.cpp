@@ -1,4 +1,5 @@
 #include "gather_fixture.h"
+#include "offered.h"
 
 namespace tt_test {
 namespace {
@@ -44,7 +45,7 @@ struct Parts {
   tt_feature_table_options options{};
 };
 
-class FeatureTableTest : public OpTest {};
+class FeatureTableTest : public OptionalOpTest<Op::kTables> {};
 TT_ON_ALL_TARGETS(FeatureTableTest);
 
 TEST_P(FeatureTableTest, GoodTable) {

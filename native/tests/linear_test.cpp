@@ -1,4 +1,5 @@
 #include "harness.h"
+#include "offered.h"
 
 namespace tt_test {
 namespace {
@@ -66,7 +67,7 @@ Gradients<Real> reference_backward(const Layer& l, const std::vector<float>& y,
   return g;
 }
 
-class LinearTest : public OpTest {
+class LinearTest : public OptionalOpTest<Op::kLinear> {
  protected:
   static std::vector<float> forward(const Context& context, const Layer& l) {
     const Buffer<float> x(context, l.x), weights(context, l.weights), bias(context, l.bias);

@@ -1,6 +1,7 @@
 #include <map>
 
 #include "gather_fixture.h"
+#include "offered.h"
 
 namespace tt_test {
 namespace {
@@ -24,7 +25,7 @@ Pairs reference_pairs(const HostTable& table, int32_t a, int32_t b, int64_t begi
   return pairs;
 }
 
-class PairCountsTest : public OpTest {
+class PairCountsTest : public OptionalOpTest<Op::kTables> {
  protected:
   static Pairs count(const Context& context, const HostTable& host, int32_t a, int32_t b,
                      int64_t begin, int64_t end) {

@@ -1,3 +1,4 @@
+#include "offered.h"
 #include "retrieval_reference.h"
 
 namespace tt_test {
@@ -5,7 +6,7 @@ namespace {
 
 using Targets = std::vector<std::vector<int32_t>>;  // of each query
 
-class RankTest : public OpTest {
+class RankTest : public OptionalOpTest<Op::kRank> {
  protected:
   static std::vector<int32_t> rank(const Context& context, const Retrieval& r,
                                    const Targets& targets) {

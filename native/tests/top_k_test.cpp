@@ -1,5 +1,6 @@
 #include <limits>
 
+#include "offered.h"
 #include "retrieval_reference.h"
 
 namespace tt_test {
@@ -12,7 +13,7 @@ struct Found {
   std::vector<float> scores;
 };
 
-class TopKTest : public OpTest {
+class TopKTest : public OptionalOpTest<Op::kTopK> {
  protected:
   static Found top_k(const Context& context, const Retrieval& r, int32_t k) {
     const DeviceRetrieval device(context, r);

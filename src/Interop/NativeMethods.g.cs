@@ -228,6 +228,9 @@ public unsafe struct tt_backend_report
     public fixed byte path[512];
     /// <summary>one line: why (not) available, every path tried with the system's error</summary>
     public fixed byte reason[1024];
+    /// <summary>0: some ops of this header answer TT_UNSUPPORTED there, so that models cannot be trained</summary>
+    public int complete;
+    public int reserved;
 }
 
 [StructLayout(LayoutKind.Sequential)]

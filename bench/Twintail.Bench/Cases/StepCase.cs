@@ -26,7 +26,7 @@ internal sealed class StepCase : BenchCase
     /// Accepted difference of weights: the first step of Adam and of row-wise Adagrad is as long as the learning rate whatever the
     /// gradient's length, so a gradient that is little but rounding moves a weight as far as any other.
     /// </summary>
-    private const double WeightTolerance = 2e-3;
+    private const double WeightTolerance = 2e-2;
 
     private readonly TrainStep _ours;
     private readonly Dataset _dataset;
