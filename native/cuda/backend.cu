@@ -173,16 +173,16 @@ Backend make_backend() {
   b.zero = OnDevice<zero>::call;
   b.fill_uniform = OnDevice<fill_uniform>::call;
   b.sample_rows = OnDevice<sample_rows>::call;
-  leave_out(b.table_create);
-  b.table_destroy = [](void*, void*) {};
-  leave_out(b.embedding_gather);
-  leave_out(b.augmented_values);
-  leave_out(b.embedding_gather_backward);
-  leave_out(b.embedding_gather_update);
-  leave_out(b.sparse_update);
-  leave_out(b.dense_update);
-  leave_out(b.linear);
-  leave_out(b.linear_backward);
+  b.table_create = OnDevice<table_create>::call;
+  b.table_destroy = [](void*, void*) {};  // tables keep nothing on the device
+  b.embedding_gather = OnDevice<embedding_gather>::call;
+  b.augmented_values = OnDevice<augmented_values>::call;
+  b.embedding_gather_backward = OnDevice<embedding_gather_backward>::call;
+  b.embedding_gather_update = OnDevice<embedding_gather_update>::call;
+  b.sparse_update = OnDevice<sparse_update>::call;
+  b.dense_update = OnDevice<dense_update>::call;
+  b.linear = OnDevice<linear>::call;
+  b.linear_backward = OnDevice<linear_backward>::call;
   b.sampled_softmax = OnDevice<sampled_softmax>::call;
   b.contrastive = OnDevice<contrastive>::call;
   leave_out(b.top_k);

@@ -127,6 +127,28 @@ void fill_uniform(Context&, uint64_t seed, uint32_t purpose, int64_t step, float
                   int64_t count, float* out);
 void sample_rows(Context&, uint64_t seed, uint32_t purpose, int64_t step, int64_t bound, int64_t n,
                  int32_t* out);
+void table_create(Context&, const Table* table, void** table_impl);
+void embedding_gather(Context&, const Table* table, const tt_embedding* embeddings,
+                      int32_t embedding_count, const tt_gather_view* views, int32_t view_count);
+/// Waits for the device where values are wanted: their number is checked.
+void augmented_values(Context&, const Table* table, const tt_gather_view* view, int32_t feature,
+                      uint64_t* masks, int64_t* offsets, int32_t* values, int64_t capacity);
+/// Waits for the device where features are multi-valued, to learn how many lookups there are.
+void embedding_gather_backward(Context&, const Table* table, const tt_embedding* embeddings,
+                               int32_t embedding_count, const tt_gather_view* views,
+                               int32_t view_count, const tt_sparse_gradient* gradients);
+void embedding_gather_update(Context&, const tt_optimizer* optimizer, const Table* table,
+                             const tt_embedding* embeddings, int32_t embedding_count,
+                             const tt_gather_view* views, int32_t view_count);
+void sparse_update(Context&, const tt_optimizer* optimizer, const tt_embedding* embedding,
+                   const int32_t* ids, const float* values, int64_t count);
+void dense_update(Context&, const tt_optimizer* optimizer, float* parameters,
+                  const float* gradients, float* state1, float* state2, int64_t count);
+void linear(Context&, int64_t n, int32_t in, int32_t out, const float* x, const float* weights,
+            const float* bias, int32_t activation, float* y);
+void linear_backward(Context&, int64_t n, int32_t in, int32_t out, const float* x,
+                     const float* weights, int32_t activation, const float* y, const float* grad_y,
+                     float* grad_x, float* grad_weights, float* grad_bias);
 void sampled_softmax(Context&, const tt_sampled_softmax_args* args);
 void contrastive(Context&, const tt_contrastive_args* args);
 

@@ -1,0 +1,37 @@
+// tt_augmented_values: what a view keeps of one feature, for previews and tests.
+#include "gather/lookups.h"
+#include "gather/scan.h"
+
+namespace tt::cuda {
+
+void augmented_values(Context& context, const Table* table, const tt_gather_view* view,
+                      int32_t feature, uint64_t* masks, int64_t* offsets, int32_t* values,
+                      int64_t capacity) {
+  Scope scope(context.workspace);
+  Staging staging;
+  const std::vector<AugmentationPlan> plans = make_plans(*table, view, 1);
+  GatherFeature wanted = gather_features(*table, nullptr)[static_cast<size_t>(feature)];
+  const uint32_t blocks = give_blocks(wanted, lookup_lanes(wanted), kLookupThreads, view->n, 0);
+  const size_t plan_place = staging.add(plans), feature_place = staging.add(&wanted, 1);
+  staging.send(context, scope);
+  const auto* plan = staging.at<AugmentationPlan>(plan_place);
+  const auto* device_feature = staging.at<GatherFeature>(feature_place);
+
+  if (masks != nullptr) feature_masks(context, plan, *view, masks);
+  const std::vector<ViewReading> readings = read_views(context, scope, plans, plan, view);
+  const Reading<1> reading = make_reading<1>(*table, *view, readings.data());
+  count_lookups(context, reading, device_feature, 1, blocks, 0, offsets);
+  exclusive_scan(context, scope, offsets, view->n, offsets + view->n);
+  if (values == nullptr) return;
+  int64_t total = 0;
+  read(context, offsets + view->n, 1, &total, "augmented_values");
+  if (total > capacity) {
+    bad_argument("capacity", format("at least %lld", static_cast<long long>(total)), capacity);
+  }
+  LookupOutput output{};
+  output.offsets = offsets;
+  output.keys = reinterpret_cast<uint32_t*>(values);
+  write_lookups(context, reading, device_feature, 1, blocks, output);
+}
+
+}  // namespace tt::cuda

@@ -1,0 +1,255 @@
+// tt_embedding_gather_backward and tt_embedding_gather_update: the lookups of the forward are written again,
+// sorted by embedding row, and each row's gradients are summed once.
+#include <algorithm>
+
+#include "gather/lookups.h"
+#include "gather/merge.h"
+#include "gather/radix_sort.h"
+#include "gather/scan.h"
+
+namespace tt::cuda {
+namespace {
+
+constexpr int64_t kMostWords = int64_t{1} << 32;  // lookups, bags and keys are 32-bit numbers
+
+/// Every embedding's keys: the ids that features may have, behind those of the embeddings before.
+struct KeyLayout {
+  std::vector<int64_t> first;  // [embedding_count + 1]
+
+  KeyLayout(const Table& table, int32_t embedding_count)
+      : first(static_cast<size_t>(embedding_count) + 1) {
+    for (int32_t f = 0; f < table.feature_count; ++f) {
+      int64_t& bound = first[static_cast<size_t>(table.features[f].embedding) + 1];
+      bound = std::max<int64_t>(bound, table.features[f].vocabulary);
+    }
+    for (size_t t = 1; t < first.size(); ++t) first[t] += first[t - 1];
+    if (first.back() > kMostWords) {
+      unsupported(
+          format("Embedding tables with %lld rows together are more than one backward pass of "
+                 "the CUDA backend can address.",
+                 static_cast<long long>(first.back())));
+    }
+  }
+  int64_t bound(size_t t) const { return first[t + 1] - first[t]; }
+  int bits() const {
+    int all = 0;
+    while (int64_t{1} << all < first.back()) ++all;
+    return all;
+  }
+};
+
+/// Whether all that table t reads and writes may be read by fours.
+bool is_aligned(const Table& table, const std::vector<GatherFeature>& features, int32_t t,
+                const MergeTarget& target, const tt_gather_view* views, int32_t view_count) {
+  const tt_embedding& e = target.embedding;
+  bool aligned = quads_aligned(target.values, e.dim, sizeof(float)) &&
+                 quads_aligned(e.weights, e.dim, size_of(e.dtype)) &&
+                 quads_aligned(e.state1, e.dim, sizeof(float)) &&
+                 quads_aligned(e.state2, e.dim, sizeof(float));
+  for (const GatherFeature& f : features) {
+    if (table.features[f.index].embedding == t) aligned = aligned && f.column % 4 == 0;
+  }
+  for (int32_t v = 0; v < view_count; ++v) {
+    aligned = aligned && (views[v].n == 0 || quads_aligned(views[v].vectors, views[v].ld, 4));
+  }
+  return aligned;
+}
+
+/// One backward pass, from the views to the sorted runs.
+class Backward {
+ public:
+  Backward(Context& context, const Table& table, const tt_embedding* embeddings,
+           int32_t embedding_count, const tt_gather_view* views, int32_t view_count)
+      : context_(context),
+        scope_(context.workspace),
+        table_(table),
+        views_(views),
+        view_count_(view_count),
+        keys_(table, embedding_count),
+        features_(gather_features(table, embeddings)) {
+    for (int32_t t = 0; t < embedding_count; ++t) {
+      MergeTarget target{};
+      target.embedding = embeddings[t];
+      target.first_key = static_cast<uint32_t>(keys_.first[static_cast<size_t>(t)]);
+      target.id_bound = keys_.bound(static_cast<size_t>(t));
+      targets.push_back(target);
+    }
+    for (int32_t v = 0; v < view_count; ++v) rows_ += views[v].n;
+    if (rows_ * table.feature_count >= kMostWords) {
+      unsupported(format("%lld rows with %d features are more than one backward pass can address.",
+                         static_cast<long long>(rows_), table.feature_count));
+    }
+  }
+
+  std::vector<MergeTarget> targets;  // one an embedding; whoever calls says what becomes of them
+
+  /// counts: device memory for the number of rows that each embedding has a gradient for, or empty.
+  void sort(const std::vector<int64_t*>& counts) {
+    stage(counts);
+    const std::vector<ViewReading> readings =
+        read_views(context_, scope_, plans_, staging_.at<AugmentationPlan>(plans_place_), views_);
+    const int64_t bags = rows_ * table_.feature_count;
+    int64_t* offsets = count_all(readings, bags);
+    KeysAndValues pairs{scope_.get<uint32_t>(lookups_), scope_.get<uint32_t>(lookups_)};
+    const KeysAndValues spare{scope_.get<uint32_t>(lookups_), scope_.get<uint32_t>(lookups_)};
+    LookupOutput output{offsets, pairs.keys, pairs.values, nullptr, 0};
+    if (scaled()) output.scales = scope_.get<float>(bags);
+    for_views(readings, [&](const Reading<1>& reading, const GatherFeature* features,
+                            uint32_t blocks, int64_t first_row) {
+      output.first_row = first_row;
+      write_lookups(context_, reading, features, table_.feature_count, blocks, output);
+    });
+    pairs = radix_sort(context_, scope_, pairs, spare, lookups_, keys_.bits());
+    sorted_ = find_runs(context_, scope_, pairs.keys, pairs.values, lookups_,
+                        staging_.at<int64_t>(keys_place_), static_cast<int32_t>(targets.size()),
+                        counts.empty() ? nullptr : staging_.at<int64_t*>(counts_place_));
+    gradient_rows_ = GradientRows{staging_.at<GradientPiece>(pieces_place_),
+                                  staging_.at<int64_t>(columns_place_), output.scales, view_count_,
+                                  static_cast<uint32_t>(rows_)};
+  }
+
+  /// Throws where a gradient has no room. Waits for the device only if that could be.
+  void check_capacity(const tt_sparse_gradient* gradients) {
+    bool sure = true;
+    for (size_t t = 0; t < targets.size(); ++t) {
+      sure = sure && gradients[t].capacity >= std::min(targets[t].id_bound, lookups_);
+    }
+    if (sure) return;
+    std::vector<uint32_t> runs(targets.size() + 1);
+    read(context_, sorted_.table_runs, static_cast<int64_t>(runs.size()), runs.data(),
+         "embedding_gather_backward");
+    for (size_t t = 0; t < targets.size(); ++t) {
+      const int64_t touched = int64_t{runs[t + 1]} - runs[t];
+      if (touched <= gradients[t].capacity) continue;
+      bad_argument(format("gradients[%d].capacity", static_cast<int>(t)),
+                   format("at least %lld, the rows touched", static_cast<long long>(touched)),
+                   gradients[t].capacity);
+    }
+  }
+
+  void finish(const OptimizerPlan& plan) {
+    for (size_t t = 0; t < targets.size(); ++t) {
+      targets[t].aligned =
+          is_aligned(table_, features_, static_cast<int32_t>(t), targets[t], views_, view_count_);
+    }
+    merge_runs(context_, scope_, sorted_, lookups_, gradient_rows_, targets, plan);
+  }
+
+ private:
+  bool multi_valued() const {
+    return std::any_of(features_.begin(), features_.end(), [](const GatherFeature& f) {
+      return f.offsets != nullptr || f.through_list != 0;
+    });
+  }
+  bool scaled() const {
+    return std::any_of(features_.begin(), features_.end(), [](const GatherFeature& f) {
+      return f.pooling != TT_POOL_SUM && (f.offsets != nullptr || f.through_list != 0);
+    });
+  }
+
+  void stage(const std::vector<int64_t*>& counts) {
+    plans_ = make_plans(table_, views_, view_count_);
+    plans_place_ = staging_.add(plans_);
+    keys_place_ = staging_.add(keys_.first);
+    counts_place_ = staging_.add(counts);
+    std::vector<int64_t> columns;
+    for (GatherFeature& f : features_) {
+      columns.push_back(f.column);
+      f.first_bag = f.index * rows_;
+      f.first_key = targets[static_cast<size_t>(table_.features[f.index].embedding)].first_key;
+    }
+    columns_place_ = staging_.add(columns);
+    std::vector<GradientPiece> pieces;
+    int64_t end = 0;
+    for (int32_t v = 0; v < view_count_; ++v) {
+      end += views_[v].n;
+      pieces.push_back(GradientPiece{views_[v].vectors, views_[v].ld, end});
+    }
+    pieces_place_ = staging_.add(pieces);
+    for (int32_t v = 0; v < view_count_; ++v) {
+      uint32_t blocks = 0;
+      for (GatherFeature& f : features_)
+        blocks = give_blocks(f, lookup_lanes(f), kLookupThreads, views_[v].n, blocks);
+      blocks_.push_back(blocks);
+      features_places_.push_back(staging_.add(features_));
+    }
+    staging_.send(context_, scope_);
+  }
+
+  template <class Use>
+  void for_views(const std::vector<ViewReading>& readings, Use&& use) const {
+    int64_t first_row = 0;
+    for (size_t v = 0; v < readings.size(); ++v) {
+      use(make_reading<1>(table_, views_[v], &readings[v]),
+          staging_.at<GatherFeature>(features_places_[v]), blocks_[v], first_row);
+      first_row += views_[v].n;
+    }
+  }
+
+  /// Where each bag's lookups begin, and how many there are; NULL where each bag has one. Waits for the
+  /// device: the lookups need memory.
+  int64_t* count_all(const std::vector<ViewReading>& readings, int64_t bags) {
+    lookups_ = bags;
+    if (!multi_valued()) return nullptr;
+    auto* offsets = scope_.get<int64_t>(bags + 1);
+    for_views(readings, [&](const Reading<1>& reading, const GatherFeature* features,
+                            uint32_t blocks, int64_t first_row) {
+      count_lookups(context_, reading, features, table_.feature_count, blocks, first_row, offsets);
+    });
+    exclusive_scan(context_, scope_, offsets, bags, offsets + bags);
+    read(context_, offsets + bags, 1, &lookups_, "embedding_gather_backward");
+    if (lookups_ >= kMostWords) {
+      unsupported(format("%lld lookups are more than one backward pass can address.",
+                         static_cast<long long>(lookups_)));
+    }
+    return offsets;
+  }
+
+  Context& context_;
+  Scope scope_;
+  const Table& table_;
+  const tt_gather_view* views_;
+  int32_t view_count_;
+  KeyLayout keys_;
+  std::vector<GatherFeature> features_;
+  std::vector<AugmentationPlan> plans_;
+  std::vector<uint32_t> blocks_;         // of each view's launch
+  std::vector<size_t> features_places_;  // of each view's features
+  Staging staging_;
+  size_t plans_place_ = 0, keys_place_ = 0, counts_place_ = 0, columns_place_ = 0,
+         pieces_place_ = 0;
+  int64_t rows_ = 0;  // of all views
+  int64_t lookups_ = 0;
+  SortedLookups sorted_{};
+  GradientRows gradient_rows_{};
+};
+
+}  // namespace
+
+void embedding_gather_backward(Context& context, const Table* table, const tt_embedding* embeddings,
+                               int32_t embedding_count, const tt_gather_view* views,
+                               int32_t view_count, const tt_sparse_gradient* gradients) {
+  Backward pass(context, *table, embeddings, embedding_count, views, view_count);
+  std::vector<int64_t*> counts;
+  for (size_t t = 0; t < pass.targets.size(); ++t) {
+    MergeTarget& target = pass.targets[t];
+    target.embedding = tt_embedding{};
+    target.embedding.dim = embeddings[t].dim;
+    target.ids = gradients[t].ids;
+    target.values = gradients[t].values;
+    counts.push_back(gradients[t].count);
+  }
+  pass.sort(counts);
+  pass.check_capacity(gradients);
+  pass.finish(OptimizerPlan{});
+}
+
+void embedding_gather_update(Context& context, const tt_optimizer* optimizer, const Table* table,
+                             const tt_embedding* embeddings, int32_t embedding_count,
+                             const tt_gather_view* views, int32_t view_count) {
+  Backward pass(context, *table, embeddings, embedding_count, views, view_count);
+  pass.sort({});
+  pass.finish(make_plan(*optimizer));
+}
+
+}  // namespace tt::cuda

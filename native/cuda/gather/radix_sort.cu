@@ -1,0 +1,117 @@
+// Least significant digit first. Each pass counts the digits of every tile, sums the counts (digits first,
+// then tiles), and lets every tile move its pairs behind those of the tiles before it.
+#include "gather/radix_sort.h"
+
+#include <utility>
+
+#include "gather/scan.h"
+
+namespace tt::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / 32;
+constexpr int kRounds = 16;
+constexpr int kDigitBits = 8;
+constexpr int kDigits = 1 << kDigitBits;
+constexpr int64_t kTile = kThreads * kRounds;
+static_assert(kDigits == kThreads, "a thread a digit");
+
+struct Pass {
+  KeysAndValues from, to;
+  int64_t count;
+  uint32_t* offsets;  // [digits, tiles]
+  int shift, digits;
+};
+
+__device__ __forceinline__ int digit_of(uint32_t key, const Pass& p) {
+  return static_cast<int>(key >> p.shift & static_cast<uint32_t>(p.digits - 1));
+}
+
+__global__ void __launch_bounds__(kThreads) count_digits_kernel(Pass p) {
+  TT_SHARED(uint32_t, counts, [kDigits]);
+  counts[threadIdx.x] = 0;
+  __syncthreads();
+  const int64_t begin = blockIdx.x * kTile;
+  for (int r = 0; r < kRounds; ++r) {
+    const int64_t i = begin + r * kThreads + static_cast<int>(threadIdx.x);
+    if (i < p.count) atomicAdd(&counts[digit_of(p.from.keys[i], p)], 1u);
+  }
+  __syncthreads();
+  const int digit = static_cast<int>(threadIdx.x);
+  if (digit < p.digits) p.offsets[int64_t{digit} * gridDim.x + blockIdx.x] = counts[digit];
+}
+
+// Each warp has kRounds * 32 pairs of the tile, behind each other; counts[w][d] is first the number of pairs
+// of digit d that warp w has seen, then where its first one goes.
+__global__ void __launch_bounds__(kThreads) move_kernel(Pass p) {
+  TT_SHARED(uint32_t, counts, [kWarps][kDigits]);
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  for (int d = lane; d < kDigits; d += 32) counts[warp][d] = 0;
+  __syncwarp();
+
+  const int64_t begin = blockIdx.x * kTile + int64_t{warp} * (32 * kRounds);
+  uint32_t keys[kRounds];
+  uint32_t ranks[kRounds];  // among the warp's pairs of the same digit
+#pragma unroll
+  for (int r = 0; r < kRounds; ++r) {
+    keys[r] = 0;
+    ranks[r] = 0;
+    if (begin + r * 32 >= p.count) continue;  // the same for the whole warp
+    const int64_t i = begin + r * 32 + lane;
+    const bool there = i < p.count;
+    if (there) keys[r] = p.from.keys[i];
+    const int digit = there ? digit_of(keys[r], p) : kDigits;
+    const unsigned peers = __match_any_sync(0xFFFFFFFFu, digit);
+    const auto before = static_cast<uint32_t>(__popc(peers & ((1u << lane) - 1u)));
+    const uint32_t seen = there ? counts[warp][digit] : 0;
+    ranks[r] = seen + before;
+    __syncwarp();
+    if (there && before == 0) counts[warp][digit] = seen + static_cast<uint32_t>(__popc(peers));
+    __syncwarp();
+  }
+  __syncthreads();
+  const int own = static_cast<int>(threadIdx.x);
+  if (own < p.digits) {
+    uint32_t at = p.offsets[int64_t{own} * gridDim.x + blockIdx.x];
+    for (int w = 0; w < kWarps; ++w) {
+      const uint32_t count = counts[w][own];
+      counts[w][own] = at;
+      at += count;
+    }
+  }
+  __syncthreads();
+#pragma unroll
+  for (int r = 0; r < kRounds; ++r) {
+    const int64_t i = begin + r * 32 + lane;
+    if (i >= p.count) continue;
+    const uint32_t to = counts[warp][digit_of(keys[r], p)] + ranks[r];
+    p.to.keys[to] = keys[r];
+    p.to.values[to] = p.from.values[i];
+  }
+}
+
+}  // namespace
+
+KeysAndValues radix_sort(Context& context, Scope& scope, KeysAndValues pairs, KeysAndValues spare,
+                         int64_t count, int bits) {
+  if (count < 2 || bits == 0) return pairs;
+  const int64_t tiles = (count + kTile - 1) / kTile;
+  const int passes = (bits + kDigitBits - 1) / kDigitBits;
+  const int digit_bits = (bits + passes - 1) / passes;
+  const int digits = 1 << digit_bits;
+  auto* offsets = scope.get<uint32_t>(digits * tiles);
+  auto* total = scope.get<uint32_t>(1);
+  const dim3 grid(static_cast<unsigned>(tiles)), block(kThreads);
+  for (int pass = 0; pass < passes; ++pass) {
+    const Pass p{pairs, spare, count, offsets, pass * digit_bits, digits};
+    check(TT_LAUNCH(count_digits_kernel, grid, block, 0, context.stream, p), "sorting lookups");
+    exclusive_scan(context, scope, offsets, digits * tiles, total);
+    check(TT_LAUNCH(move_kernel, grid, block, 0, context.stream, p), "sorting lookups");
+    std::swap(pairs, spare);
+  }
+  return pairs;
+}
+
+}  // namespace tt::cuda

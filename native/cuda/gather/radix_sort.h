@@ -1,0 +1,18 @@
+// A stable radix sort of 32-bit keys with 32-bit values.
+#pragma once
+
+#include "context.h"
+
+namespace tt::cuda {
+
+struct KeysAndValues {
+  uint32_t* keys;
+  uint32_t* values;
+};
+
+/// Sorts count < 2^32 pairs by the low `bits` of the keys; equal keys stay in their order. Returns where the
+/// result lies: in `pairs` or in `spare`, both [count].
+KeysAndValues radix_sort(Context& context, Scope& scope, KeysAndValues pairs, KeysAndValues spare,
+                         int64_t count, int bits);
+
+}  // namespace tt::cuda
