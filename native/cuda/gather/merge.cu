@@ -235,13 +235,31 @@ __global__ void __launch_bounds__(kThreads) finish_kernel(Merge m) {
   }
 }
 
+/// A long run has less than two segments for each kSegment lookups.
+int64_t most_segments(int64_t count) {
+  return 2 * (count / kSegment);
+}
+
 /// Tables that one set of kernels serves.
 struct Launch {
   bool aligned;
   int32_t dtype;
-  std::vector<MergeTable> tables;
-  uint32_t blocks = 0;
-  size_t place = 0;
+  struct Part {
+    std::vector<MergeTable> tables;
+    uint32_t blocks = 0;
+    size_t place = 0;
+
+    /// Enough blocks for `groups` groups of lanes, but no more than fill the device.
+    void add(MergeTable table, int64_t groups, int64_t most_blocks) {
+      const int64_t per_block = kThreads / table.lanes;
+      table.first_block = blocks;
+      table.blocks =
+          static_cast<uint32_t>(std::min(most_blocks, (groups + per_block - 1) / per_block));
+      blocks += table.blocks;
+      tables.push_back(table);
+    }
+  };
+  Part runs, long_runs;
 };
 
 std::vector<Launch> plan_launches(const Context& context, int64_t count,
@@ -250,23 +268,28 @@ std::vector<Launch> plan_launches(const Context& context, int64_t count,
   const int64_t most = int64_t{context.device.multiprocessors} * kBlocksPerMultiprocessor;
   for (const bool aligned : {false, true}) {
     for (const int32_t dtype : {TT_FLOAT32, TT_BFLOAT16}) {
-      Launch launch{aligned, dtype, {}};
+      Launch launch{aligned, dtype, {}, {}};
       for (size_t t = 0; t < targets.size(); ++t) {
         const MergeTarget& target = targets[t];
         // What is only written out has no weights to read.
         const int32_t own_dtype = target.ids != nullptr ? TT_FLOAT32 : target.embedding.dtype;
         if (target.aligned != aligned || own_dtype != dtype || target.id_bound == 0) continue;
         const tt_embedding& e = target.embedding;
-        const int lanes = lanes_for(e.dim);
-        const int64_t groups = kThreads / lanes;
-        const int64_t blocks =
-            std::min(most, (std::min(target.id_bound, count) + groups - 1) / groups);
-        launch.tables.push_back(MergeTable{e.weights, e.state1, e.state2, target.ids, target.values,
-                                           static_cast<int32_t>(t), e.dim, lanes, target.first_key,
-                                           launch.blocks, static_cast<uint32_t>(blocks)});
-        launch.blocks += static_cast<uint32_t>(blocks);
+        const MergeTable table{e.weights,
+                               e.state1,
+                               e.state2,
+                               target.ids,
+                               target.values,
+                               static_cast<int32_t>(t),
+                               e.dim,
+                               lanes_for(e.dim),
+                               target.first_key,
+                               0,
+                               0};
+        launch.runs.add(table, std::min(target.id_bound, count), most);
+        if (count > kSegment) launch.long_runs.add(table, most_segments(count), most);
       }
-      if (launch.blocks > 0) launches.push_back(std::move(launch));
+      if (launch.runs.blocks > 0) launches.push_back(std::move(launch));
     }
   }
   return launches;
@@ -277,8 +300,7 @@ LongRuns make_long_runs(Context& context, Scope& scope, int64_t count,
   const auto tables = static_cast<int64_t>(targets.size());
   LongRuns all{};
   all.run_capacity = count / kSegment;
-  all.segment_capacity =
-      2 * all.run_capacity;  // a long run has less than two for each kSegment lookups
+  all.segment_capacity = most_segments(count);
   for (const MergeTarget& t : targets) {
     all.stride = std::max(all.stride, (int64_t{t.embedding.dim} + 3) / 4 * 4);
   }
@@ -296,10 +318,17 @@ LongRuns make_long_runs(Context& context, Scope& scope, int64_t count,
 }
 
 template <bool kAligned, class Weight>
-void launch_all(Context& context, const Merge& m, uint32_t blocks, bool long_runs) {
-  const dim3 grid(blocks), block(kThreads);
+void launch_all(Context& context, Merge m, const Launch& launch, const Staging& staging) {
+  const dim3 block(kThreads);
+  const auto use = [&](const Launch::Part& part) {
+    m.tables = staging.at<MergeTable>(part.place);
+    m.table_count = static_cast<int>(part.tables.size());
+    return dim3(part.blocks);
+  };
+  dim3 grid = use(launch.runs);
   check(TT_LAUNCH((merge_kernel<kAligned, Weight>), grid, block, 0, context.stream, m), kDoing);
-  if (!long_runs) return;
+  if (launch.long_runs.blocks == 0) return;
+  grid = use(launch.long_runs);
   check(TT_LAUNCH(segments_kernel<kAligned>, grid, block, 0, context.stream, m), kDoing);
   check(TT_LAUNCH((finish_kernel<kAligned, Weight>), grid, block, 0, context.stream, m), kDoing);
 }
@@ -312,18 +341,14 @@ void merge_runs(Context& context, Scope& scope, const SortedLookups& lookups, in
   if (count == 0) return;
   std::vector<Launch> launches = plan_launches(context, count, targets);
   Staging staging;
-  for (Launch& launch : launches) launch.place = staging.add(launch.tables);
+  for (Launch& launch : launches) {
+    for (Launch::Part* part : {&launch.runs, &launch.long_runs})
+      part->place = staging.add(part->tables);
+  }
   staging.send(context, scope);
-  const LongRuns long_runs = make_long_runs(context, scope, count, targets);
+  const Merge m{nullptr, 0, lookups, rows, make_long_runs(context, scope, count, targets), plan};
   for (const Launch& launch : launches) {
-    const Merge m{staging.at<MergeTable>(launch.place),
-                  static_cast<int>(launch.tables.size()),
-                  lookups,
-                  rows,
-                  long_runs,
-                  plan};
-    const bool some_long = count > kSegment;
-    const auto run = [&](auto* kernels) { kernels(context, m, launch.blocks, some_long); };
+    const auto run = [&](auto* kernels) { kernels(context, m, launch, staging); };
     if (launch.dtype == TT_FLOAT32) {
       run(launch.aligned ? launch_all<true, float> : launch_all<false, float>);
     } else {
