@@ -151,5 +151,14 @@ void linear_backward(Context&, int64_t n, int32_t in, int32_t out, const float* 
                      float* grad_x, float* grad_weights, float* grad_bias);
 void sampled_softmax(Context&, const tt_sampled_softmax_args* args);
 void contrastive(Context&, const tt_contrastive_args* args);
+/// Waits for the device where there are exclusions, to learn how many.
+void top_k(Context&, const tt_retrieval_args* args, int32_t k, int32_t* ids, float* scores);
+/// Waits for the device, to learn how many targets and exclusions there are.
+void rank(Context&, const tt_retrieval_args* args, const int64_t* target_offsets,
+          const int32_t* targets, int32_t* ranks);
+/// Waits for the device: the number of pairs is the host's.
+void pair_counts(Context&, const Table* table, int32_t feature_a, int32_t feature_b,
+                 int64_t row_begin, int64_t row_end, int64_t capacity, int32_t* values_a,
+                 int32_t* values_b, int64_t* counts, int64_t* pair_count);
 
 }  // namespace tt::cuda
