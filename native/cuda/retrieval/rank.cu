@@ -12,6 +12,7 @@ constexpr int kThreads = Scores::kThreads, kWarps = kThreads / 32;
 constexpr int64_t kLeastSliceItems = 1024;
 constexpr int64_t kBlocksPerMultiprocessor = 4;
 constexpr int kSharedCounts = 256;  // of a block's first targets; the others count in global memory
+constexpr int kManyTargets = 24;    // of one query
 constexpr int kStride = kTileItems + kTilePadding;
 
 /// Lists of items, one for each query, with a key for each item.
@@ -41,38 +42,73 @@ struct ScanJob {
   int64_t slice_items;
 };
 
-/// The keys of a tile's items for query q: those of lane, lane + 32, ...; 0 where there is no item.
-constexpr int kLaneItems = kTileItems / 32;
+__device__ __forceinline__ RankKey key_of(uint32_t score, int64_t id) {
+  return static_cast<RankKey>(score) << 32 | (0xFFFFFFFFu - static_cast<uint32_t>(id));
+}
 
-__device__ __forceinline__ void count_before(const ScanJob& job, const uint32_t* scores,
-                                             int64_t item, const int64_t* offsets,
-                                             unsigned* counts) {
+/// A block's targets and what was counted for them.
+struct Tally {
+  const int64_t* offsets;  // shared [kTileQueries + 1]
+  unsigned* counts;        // shared [kSharedCounts]
+  unsigned* before;        // all targets'
+
+  /// By one thread at a time for one target: only one warp has a query's targets.
+  __device__ __forceinline__ void add(int64_t target, int count) const {
+    if (count == 0) return;
+    const int64_t place = target - offsets[0];
+    if (place < kSharedCounts)
+      counts[place] += static_cast<unsigned>(count);
+    else
+      atomicAdd(before + target, static_cast<unsigned>(count));
+  }
+};
+
+/// The warp's lanes share the items, for one target after the other. scores: [kTileItems], of one query.
+__device__ __forceinline__ void count_few(const RankKey* targets, int64_t begin, int64_t end,
+                                          const uint32_t* scores, int64_t item, int items,
+                                          const Tally& tally) {
+  constexpr int kLaneItems = kTileItems / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int64_t m = job.sides.items.matrix.rows;
-  for (int q = static_cast<int>(threadIdx.x) / 32; q < kTileQueries; q += kWarps) {
-    if (offsets[q] == offsets[q + 1]) continue;
-    RankKey keys[kLaneItems];
+  RankKey keys[kLaneItems];
+#pragma unroll
+  for (int i = 0; i < kLaneItems; ++i) {
+    const int at = lane + 32 * i;
+    keys[i] = at < items ? key_of(scores[at], item + at) : 0;
+  }
+  for (int64_t t = begin; t < end; ++t) {
+    const RankKey own = targets[t];
+    int count = 0;
 #pragma unroll
     for (int i = 0; i < kLaneItems; ++i) {
-      const int64_t id = item + lane + 32 * i;
-      keys[i] = id < m ? static_cast<RankKey>(scores[q * kStride + lane + 32 * i]) << 32 |
-                             (0xFFFFFFFFu - static_cast<uint32_t>(id))
-                       : 0;
+      count += __popc(__ballot_sync(0xFFFFFFFFu, keys[i] > own));
     }
-    for (int64_t t = offsets[q]; t < offsets[q + 1]; ++t) {
-      const RankKey own = job.targets.keys[t];
-      int count = 0;
-#pragma unroll
-      for (int i = 0; i < kLaneItems; ++i) {
-        count += __popc(__ballot_sync(0xFFFFFFFFu, keys[i] > own));
-      }
-      if (lane != 0 || count == 0) continue;
-      const int64_t place = t - offsets[0];
-      if (place < kSharedCounts)  // only this warp has the query's targets
-        counts[place] += static_cast<unsigned>(count);
-      else
-        atomicAdd(job.before + t, static_cast<unsigned>(count));
-    }
+    if (lane == 0) tally.add(t, count);
+  }
+}
+
+/// The warp's lanes share the targets.
+__device__ __forceinline__ void count_many(const RankKey* targets, int64_t begin, int64_t end,
+                                           const uint32_t* scores, int64_t item, int items,
+                                           const Tally& tally) {
+  for (int64_t t = begin + threadIdx.x % 32; t < end; t += 32) {
+    const RankKey own = targets[t];
+    int count = 0;
+    for (int i = 0; i < items; ++i) count += key_of(scores[i], item + i) > own ? 1 : 0;
+    tally.add(t, count);
+  }
+}
+
+/// A warp a query.
+__device__ __forceinline__ void count_before(const ScanJob& job, const uint32_t* scores,
+                                             int64_t item, const Tally& tally) {
+  const int items = static_cast<int>(min(int64_t{kTileItems}, job.sides.items.matrix.rows - item));
+  for (int q = static_cast<int>(threadIdx.x) / 32; q < kTileQueries; q += kWarps) {
+    const int64_t begin = tally.offsets[q], end = tally.offsets[q + 1];
+    const uint32_t* own = scores + q * kStride;
+    if (end - begin < kManyTargets)
+      count_few(job.targets.keys, begin, end, own, item, items, tally);
+    else
+      count_many(job.targets.keys, begin, end, own, item, items, tally);
   }
 }
 
@@ -110,7 +146,7 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(ScanJob job) {
       }
     }
     __syncthreads();
-    count_before(job, scores, item, offsets, counts);
+    count_before(job, scores, item, Tally{offsets, counts, job.before});
     // The product's first barrier comes before the next scores.
   }
   __syncthreads();
