@@ -72,6 +72,26 @@ TEST_P(DenseUpdateTest, SameBitsForAnyThreads) {
   }
 }
 
+// Every operation is rounded alike on every device and with every instruction set.
+TEST_P(DenseUpdateTest, SameBitsOnEveryTarget) {
+  constexpr int64_t kCount = 1003;
+  const auto update = [](const Target& where, const tt_optimizer& o) {
+    Random random(7);
+    const Context context(where);
+    const Buffer<float> w(context, random.normals(kCount)), g(context, random.normals(kCount));
+    const Buffer<float> s1(context, std::vector<float>(kCount, 0.3f)),
+        s2(context, std::vector<float>(kCount, 0.2f));
+    TT_EXPECT_OK(tt_dense_update(context, &o, w, g, s1, s2, kCount));
+    return bits(w.read()) + bits(s1.read()) + bits(s2.read());
+  };
+  for (const int32_t kind : kKinds) {
+    for (const float decay : {0.0f, 0.03f}) {
+      const tt_optimizer o = make_optimizer(kind, decay, 5);
+      EXPECT_EQ(update(target(), o), update(targets().front(), o)) << optimizer_name(kind);
+    }
+  }
+}
+
 TEST_P(DenseUpdateTest, BadArguments) {
   const Context context(target());
   const Buffer<float> a(context, std::vector<float>(4)), b(context, std::vector<float>(4));

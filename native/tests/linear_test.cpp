@@ -109,8 +109,9 @@ TEST_P(LinearTest, AnyShape) {
   const struct {
     int64_t n;
     int32_t in, out;
-  } shapes[] = {{1, 1, 1},     {2, 3, 5},      {127, 129, 2},  {255, 64, 33}, {256, 64, 32},
-                {257, 31, 17}, {1000, 48, 64}, {3000, 20, 10}, {1, 500, 300}};
+  } shapes[] = {{1, 1, 1},     {2, 3, 5},      {127, 129, 2},  {255, 64, 33},
+                {256, 64, 32}, {257, 31, 17},  {1000, 48, 64}, {3000, 20, 10},
+                {1, 500, 300}, {600, 130, 200}};  // the last: in large tiles on a GPU, too
   uint32_t salt = 0;
   for (const auto& shape : shapes) {
     for (const bool relu : {false, true}) {

@@ -100,6 +100,30 @@ TEST_P(TopKTest, EverythingExcluded) {
   expect_exact(r, 5);
 }
 
+// More queries than a GPU takes at once for this k, and far fewer items than k.
+TEST_P(TopKTest, ManyQueriesOfTheLargestK) {
+  if (on_cpu()) GTEST_SKIP() << "takes any number of queries at once";
+  Random random;
+  const Retrieval r = Retrieval::whole_numbers(random, 4100, 20, 2, false);
+  const Context context(target());
+  const Found got = top_k(context, r, 4096);
+  for (int64_t q = 0; q < r.n; ++q) {
+    std::vector<int32_t> expected = r.ranking(q);
+    expected.resize(4096, -1);
+    const auto first = got.ids.begin() + q * 4096;
+    ASSERT_TRUE(std::equal(expected.begin(), expected.end(), first)) << "query " << q;
+  }
+}
+
+TEST_P(TopKTest, LongExclusions) {
+  Random random;
+  Retrieval r = Retrieval::whole_numbers(random, 3, 9000, 2, false);
+  std::vector<int32_t> most =
+      random.integers(20000, 0, r.m - 1);  // about nine tenths, with repeats
+  r.excluded = {most, {5}, std::vector<int32_t>(most.begin(), most.begin() + 4097)};
+  expect_exact(r, 2000);
+}
+
 TEST_P(TopKTest, NanRanksLastAndInfinityFirst) {
   Retrieval r;
   r.n = 1;
