@@ -99,7 +99,8 @@ __device__ __forceinline__ void load_columns(ColumnData<kColumns>* data, const P
   }
 }
 
-// s = X Y^T for the rows of a warp.
+// s = X Y^T for the rows of a warp. Products of lower parts are summed apart: every sum of tensor cores rounds (on a
+// GPU: cuts), and beside the large products five of six roundings would be for nothing.
 template <int kWidth, int kParts>
 __device__ __forceinline__ void multiply_scores(
     float (&s)[Shape<kWidth, kParts>::kRowTiles][Shape<kWidth, kParts>::kColumns / 8][4],
@@ -108,6 +109,7 @@ __device__ __forceinline__ void multiply_scores(
   const int lane = static_cast<int>(ptx::lane_id());
   const __nv_bfloat16* from_x = x + lane % 16 * S::kStride + lane / 16 * 8;
   const __nv_bfloat16* from_y = y + (lane % 8 + lane / 16 * 8) * S::kStride + lane / 8 % 2 * 8;
+  float low[S::kRowTiles][S::kColumns / 8][4] = {};
 #pragma unroll
   for (int k = 0; k < kWidth; k += 16) {
     uint32_t a[S::kRowTiles][kParts][4];
@@ -127,10 +129,21 @@ __device__ __forceinline__ void multiply_scores(
         for (int r = 0; r < S::kRowTiles; r++) {
 #pragma unroll
           for (int other = 0; other < kParts - part; other++) {
-            ptx::mma_m16n8k16_bf16(s[r][j], a[r][other], {b[0], b[1]});
-            ptx::mma_m16n8k16_bf16(s[r][j + 1], a[r][other], {b[2], b[3]});
+            auto& sum = part + other == 0 ? s : low;
+            ptx::mma_m16n8k16_bf16(sum[r][j], a[r][other], {b[0], b[1]});
+            ptx::mma_m16n8k16_bf16(sum[r][j + 1], a[r][other], {b[2], b[3]});
           }
         }
+      }
+    }
+  }
+  if constexpr (kParts > 1) {
+#pragma unroll
+    for (int r = 0; r < S::kRowTiles; r++) {
+#pragma unroll
+      for (int j = 0; j < S::kColumns / 8; j++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) s[r][j][i] += low[r][j][i];
       }
     }
   }
