@@ -59,7 +59,7 @@ __device__ __forceinline__ int warp_keep(RankKey* keys, int count, RankKey least
     const RankKey key = i < count ? keys[i] : 0;
     const bool keep = i < count && key >= least;
     const unsigned keeping = __ballot_sync(0xFFFFFFFFu, keep);
-    // All lanes have read this part; what is written lies in it or before it.
+    __syncwarp();  // all lanes have read this part; what is written lies in it or before it
     if (keep) keys[kept + __popc(keeping & ((1u << lane) - 1))] = key;
     kept += __popc(keeping);
     __syncwarp();
