@@ -44,9 +44,9 @@ struct Host {
 
 /// Every function but probe takes the backend's context first and the error to fill second.
 struct Backend {
-  int32_t version;   // kBackendVersion
-  int32_t device;    // tt_device
-  int32_t complete;  // 0: some ops are not there yet (TT_UNSUPPORTED)
+  int32_t version;    // kBackendVersion
+  int32_t device;     // tt_device
+  int32_t confirmed;  // 0: no real device has run its tests yet
   const char* name;
 
   /// Number of devices; reason [reason_size] gets one line on what was found or why nothing was.

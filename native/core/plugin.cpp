@@ -129,7 +129,7 @@ void report_backend(int32_t device, tt_backend_report& report) {
   report.device = device;
   report.available = found.device_count > 0 ? 1 : 0;
   report.device_count = found.device_count;
-  report.complete = found.backend != nullptr ? found.backend->complete : 0;
+  report.confirmed = found.backend != nullptr ? found.backend->confirmed : 0;
   std::snprintf(report.path, sizeof report.path, "%s", found.path.c_str());
   std::snprintf(report.reason, sizeof report.reason, "%s", found.reason.c_str());
 }

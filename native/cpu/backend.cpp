@@ -95,7 +95,7 @@ Backend make_backend() {
   Backend b{};
   b.version = kBackendVersion;
   b.device = TT_DEVICE_CPU;
-  b.complete = 1;
+  b.confirmed = 1;
   b.name = "cpu";
   b.probe = probe_safely;
   b.create = create;

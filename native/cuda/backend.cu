@@ -45,22 +45,6 @@ struct OnDevice<Op> {
   }
 };
 
-/// An op that this backend does not have yet.
-template <class Function>
-struct Missing;
-
-template <class... Arguments>
-struct Missing<tt_status (*)(void*, tt_error*, Arguments...)> {
-  static tt_status call(void*, tt_error* error, Arguments...) {
-    return guard(*error, [] { unsupported("The CUDA backend does not have this op yet"); });
-  }
-};
-
-template <class Function>
-void leave_out(Function& entry) {
-  entry = Missing<Function>::call;
-}
-
 int32_t probe(char* reason, size_t reason_size) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
@@ -159,7 +143,7 @@ Backend make_backend() {
   Backend b{};
   b.version = kBackendVersion;
   b.device = TT_DEVICE_CUDA;
-  b.complete = 0;
+  b.confirmed = 0;
   b.name = "cuda";
   b.probe = probe;
   b.create = create;

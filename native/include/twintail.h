@@ -130,7 +130,7 @@ typedef struct tt_backend_report {
   int32_t device_count;
   char path[512];          /* file tried last, "" if built in */
   char reason[1024];       /* one line: why (not) available, every path tried with the system's error */
-  int32_t complete;        /* 0: some ops of this header answer TT_UNSUPPORTED there, so that models cannot be trained */
+  int32_t confirmed;       /* 0: no real device has run the backend's tests yet: to be asked for, not chosen by itself */
   int32_t reserved;
 } tt_backend_report;
 /* Looks for the backend of `device` (loading its plugin on first use) and reports. Never fails for lack of a device. */

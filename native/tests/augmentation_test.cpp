@@ -1,7 +1,6 @@
 // The transformations as tt_augmented_values shows them: hand-derived examples, the header's counters
 // bit for bit, and statistics.
 #include "gather_fixture.h"
-#include "offered.h"
 
 namespace tt_test {
 namespace {
@@ -17,7 +16,7 @@ struct Preview {
   }
 };
 
-class AugmentationTest : public OptionalOpTest<Op::kTables> {
+class AugmentationTest : public OpTest {
  protected:
   Preview preview(const Context& context, const HostTable& host, const HostView& view, int32_t f) {
     const DeviceTable table(context, host);

@@ -1,10 +1,9 @@
-#include "offered.h"
 #include "optimizer_reference.h"
 
 namespace tt_test {
 namespace {
 
-class DenseUpdateTest : public OptionalOpTest<Op::kDenseUpdate> {};
+class DenseUpdateTest : public OpTest {};
 TT_ON_ALL_TARGETS(DenseUpdateTest);
 
 constexpr int32_t kKinds[] = {TT_SGD, TT_ADAGRAD, TT_ADAM};

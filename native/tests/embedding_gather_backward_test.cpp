@@ -1,5 +1,4 @@
 #include "gather_fixture.h"
-#include "offered.h"
 
 namespace tt_test {
 namespace {
@@ -9,7 +8,7 @@ struct Gradient {
   std::vector<float> values;  // [ids, dim]
 };
 
-class EmbeddingGatherBackwardTest : public OptionalOpTest<Op::kTables> {
+class EmbeddingGatherBackwardTest : public OpTest {
  protected:
   static std::vector<std::vector<float>> random_gradients(Random& random, const Scene& scene) {
     std::vector<std::vector<float>> all;

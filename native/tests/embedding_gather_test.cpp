@@ -1,10 +1,9 @@
 #include "gather_fixture.h"
-#include "offered.h"
 
 namespace tt_test {
 namespace {
 
-class EmbeddingGatherTest : public OptionalOpTest<Op::kTables> {
+class EmbeddingGatherTest : public OpTest {
  protected:
   std::vector<std::vector<float>> gather(const Scene& scene, int32_t threads = 2) {
     const Context context(target(), threads);

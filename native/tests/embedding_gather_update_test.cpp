@@ -1,12 +1,11 @@
 // tt_embedding_gather_update must be tt_embedding_gather_backward and tt_sparse_update, bit for bit.
 #include "gather_fixture.h"
-#include "offered.h"
 #include "optimizer_reference.h"
 
 namespace tt_test {
 namespace {
 
-class EmbeddingGatherUpdateTest : public OptionalOpTest<Op::kTables> {
+class EmbeddingGatherUpdateTest : public OpTest {
  protected:
   struct Run {
     Run(const Context& context, const Scene& scene, int32_t kind,

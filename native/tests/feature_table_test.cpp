@@ -1,5 +1,4 @@
 #include "gather_fixture.h"
-#include "offered.h"
 
 namespace tt_test {
 namespace {
@@ -45,7 +44,7 @@ struct Parts {
   tt_feature_table_options options{};
 };
 
-class FeatureTableTest : public OptionalOpTest<Op::kTables> {};
+class FeatureTableTest : public OpTest {};
 TT_ON_ALL_TARGETS(FeatureTableTest);
 
 TEST_P(FeatureTableTest, GoodTable) {

@@ -1,7 +1,6 @@
 // The embedding ops on memory that is aligned as tt_alloc gives it, where whole vectors are read at a time,
 // and on memory with natural alignment only: the same bits. (The other tests have the latter.)
 #include "gather_fixture.h"
-#include "offered.h"
 #include "optimizer_reference.h"
 
 namespace tt_test {
@@ -127,7 +126,7 @@ class Arena {
   std::vector<tt_gather_view> all_;
 };
 
-class GatherAlignmentTest : public OptionalOpTest<Op::kTables> {
+class GatherAlignmentTest : public OpTest {
  protected:
   template <class Call>
   void expect_same_bits(uint32_t salt, Call&& call) {

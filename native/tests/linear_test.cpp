@@ -1,5 +1,4 @@
 #include "harness.h"
-#include "offered.h"
 
 namespace tt_test {
 namespace {
@@ -67,7 +66,7 @@ Gradients<Real> reference_backward(const Layer& l, const std::vector<float>& y,
   return g;
 }
 
-class LinearTest : public OptionalOpTest<Op::kLinear> {
+class LinearTest : public OpTest {
  protected:
   static std::vector<float> forward(const Context& context, const Layer& l) {
     const Buffer<float> x(context, l.x), weights(context, l.weights), bias(context, l.bias);

@@ -1,6 +1,5 @@
 // tt_alloc and its relatives, byte counters, running out of memory, and leaks.
 #include "gather_fixture.h"
-#include "offered.h"
 #include "optimizer_reference.h"
 
 namespace tt_test {
@@ -132,7 +131,6 @@ TEST_P(MemoryTest, MemoryMayBeFreedThroughAnotherContextOfTheDevice) {
 }
 
 TEST_P(MemoryTest, TrimGivesTheWorkspaceBack) {
-  if (!offered(target(), Op::kTables)) GTEST_SKIP() << "needs embedding_gather";
   const Context context(target());
   const auto workspace = [&] {
     tt_context_info info{};
@@ -161,7 +159,6 @@ TEST_P(MemoryTest, TrimGivesTheWorkspaceBack) {
 
 // Everything an application does, then everything given back.
 TEST_P(MemoryTest, NothingLeaks) {
-  if (!offered(target(), Op::kTables)) GTEST_SKIP() << "needs embedding_gather";
   const int64_t before = tt_live_bytes();
   {
     Random random;

@@ -1,7 +1,6 @@
 #include <map>
 
 #include "gather_fixture.h"
-#include "offered.h"
 
 namespace tt_test {
 namespace {
@@ -25,7 +24,7 @@ Pairs reference_pairs(const HostTable& table, int32_t a, int32_t b, int64_t begi
   return pairs;
 }
 
-class PairCountsTest : public OptionalOpTest<Op::kTables> {
+class PairCountsTest : public OpTest {
  protected:
   static Pairs count(const Context& context, const HostTable& host, int32_t a, int32_t b,
                      int64_t begin, int64_t end) {

@@ -1,4 +1,3 @@
-#include "offered.h"
 #include "retrieval_reference.h"
 
 namespace tt_test {
@@ -6,7 +5,7 @@ namespace {
 
 using Targets = std::vector<std::vector<int32_t>>;  // of each query
 
-class RankTest : public OptionalOpTest<Op::kRank> {
+class RankTest : public OpTest {
  protected:
   static std::vector<int32_t> rank(const Context& context, const Retrieval& r,
                                    const Targets& targets) {

@@ -2,7 +2,6 @@
 #include <memory>
 
 #include "gather_reference.h"
-#include "offered.h"
 #include "optimizer_reference.h"
 
 namespace tt_test {
@@ -73,7 +72,7 @@ std::string all_bits(const State<float>& s) {
   return bits(s.weights) + bits(s.state1) + bits(s.state2);
 }
 
-class SparseUpdateTest : public OptionalOpTest<Op::kSparseUpdate> {
+class SparseUpdateTest : public OpTest {
  protected:
   /// Several steps, so that states carry over.
   void expect_right(uint32_t salt, int32_t kind, float decay, int64_t rows, int32_t dim,

@@ -228,8 +228,8 @@ public unsafe struct tt_backend_report
     public fixed byte path[512];
     /// <summary>one line: why (not) available, every path tried with the system's error</summary>
     public fixed byte reason[1024];
-    /// <summary>0: some ops of this header answer TT_UNSUPPORTED there, so that models cannot be trained</summary>
-    public int complete;
+    /// <summary>0: no real device has run the backend's tests yet: to be asked for, not chosen by itself</summary>
+    public int confirmed;
     public int reserved;
 }
 

@@ -55,7 +55,7 @@ internal sealed class DoctorCommand
             using Twintail.Device cpu = Twintail.Device.Cpu();
             facts.Add(("cpu", "CPU backend", $"{cpu.Info}{(cpu.Info.HasBfloat16 ? ", with bfloat16" : "")}"));
             BackendReport cuda = Twintail.Device.Probe(DeviceKind.Cuda);
-            facts.Add(("cuda", "CUDA backend", cuda.IsAvailable ? $"{cuda.DeviceCount} devices, {cuda.Path}{(cuda.IsComplete ? "" : " (without some ops: cannot train)")}" : "not available"));
+            facts.Add(("cuda", "CUDA backend", cuda.IsAvailable ? $"{cuda.DeviceCount} devices, {cuda.Path}{(cuda.IsConfirmed ? "" : " (no GPU has run its tests yet: ask for it with --device cuda)")}" : "not available"));
             facts.Add(("cuda_reason", "CUDA, why", cuda.Reason.Replace("\n", "; ", StringComparison.Ordinal)));
             facts.Add(("cuda_devices", "CUDA devices", CudaDevices(cuda)));
             return true;

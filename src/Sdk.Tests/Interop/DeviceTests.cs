@@ -55,17 +55,17 @@ internal sealed class DeviceTests
             Assert.That(device.Kind, Is.EqualTo(DeviceKind.Cpu));
             Assert.That(device.Reason, Does.StartWith("CPU").And.Contain("because CUDA is not available: " + cuda.Reason));
         }
-        else if (!cuda.IsComplete)
+        else if (!cuda.IsConfirmed)
         {
             Assert.That(device.Kind, Is.EqualTo(DeviceKind.Cpu));
-            Assert.That(device.Reason, Does.Contain("does not have every op yet").And.Contain(cuda.Reason));
+            Assert.That(device.Reason, Does.Contain("has to be asked for").And.Contain(cuda.Reason));
         }
         else
         {
             Assert.That(device.Kind, Is.EqualTo(DeviceKind.Cuda));
         }
 
-        Assert.That(Device.Probe(DeviceKind.Cpu).IsComplete, Is.True);
+        Assert.That(Device.Probe(DeviceKind.Cpu).IsConfirmed, Is.True);
     }
 
     [Test]

@@ -62,7 +62,7 @@ public sealed unsafe class Device : IDisposable
     }
 
     /// <summary>
-    /// The GPU where there is one and its backend can train, otherwise the CPU. Says which and why in one line, to <see cref="DeviceOptions.Log"/>
+    /// The GPU where there is one and its backend is confirmed, otherwise the CPU. Says which and why in one line, to <see cref="DeviceOptions.Log"/>
     /// and in <see cref="Reason"/>.
     /// </summary>
     /// <exception cref="NativeLoadException">The native library cannot be loaded.</exception>
@@ -72,9 +72,9 @@ public sealed unsafe class Device : IDisposable
         BackendReport report = Probe(DeviceKind.Cuda);
         string why = report.Reason;
         Device? device = null;
-        if (report.IsAvailable && !report.IsComplete)
+        if (report.IsAvailable && !report.IsConfirmed)
         {
-            why = $"its backend does not have every op yet ({report.Reason})";
+            why = $"no GPU has run its backend's tests yet, so it has to be asked for ({report.Reason})";
         }
         else if (report.IsAvailable)
         {
@@ -130,7 +130,7 @@ public sealed unsafe class Device : IDisposable
         report.struct_size = sizeof(tt_backend_report);
         Status.Check(NativeMethods.tt_backend_probe((int)kind, &report));
         return new BackendReport(
-            kind, report.available != 0, report.complete != 0, report.device_count, Utf8.Read(report.path, 512), Utf8.Read(report.reason, 1024));
+            kind, report.available != 0, report.confirmed != 0, report.device_count, Utf8.Read(report.path, 512), Utf8.Read(report.reason, 1024));
     }
 
     /// <summary>Takes zeroed memory for <paramref name="length"/> elements.</summary>

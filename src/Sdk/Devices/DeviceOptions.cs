@@ -93,11 +93,11 @@ public sealed class DeviceInfo
 /// <summary>What was found when a backend was looked for.</summary>
 public sealed class BackendReport
 {
-    internal BackendReport(DeviceKind kind, bool available, bool complete, int devices, string path, string reason)
+    internal BackendReport(DeviceKind kind, bool available, bool confirmed, int devices, string path, string reason)
     {
         Kind = kind;
         IsAvailable = available;
-        IsComplete = complete;
+        IsConfirmed = confirmed;
         DeviceCount = devices;
         Path = path;
         Reason = reason;
@@ -109,8 +109,8 @@ public sealed class BackendReport
     /// <summary>Whether a device can be opened.</summary>
     public bool IsAvailable { get; }
 
-    /// <summary>Whether it has every op, so that models can be trained on it. <see cref="Device.Auto"/> takes no other.</summary>
-    public bool IsComplete { get; }
+    /// <summary>Whether a real device has run the backend's tests. <see cref="Device.Auto"/> takes no other.</summary>
+    public bool IsConfirmed { get; }
 
     /// <summary>Number of devices.</summary>
     public int DeviceCount { get; }
