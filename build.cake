@@ -222,9 +222,9 @@ Task("Cuda")
     }
 });
 
-/// The kernels that must keep everything in registers: the losses' passes on tensor cores, but for mode 3, which only the symmetric
-/// loss at very low temperatures needs.
-const string HotKernels = @"tuned_pass<[^>]*Mode\)[012]>|hopper_pass<\([^)]*\)[012]";
+/// The kernels that must keep everything in registers: whatever has a namespace `tuned` or a name that begins with tuned_, and
+/// those of sm_90a but for mode 3, which only the symmetric loss at very low temperatures needs.
+const string HotKernels = @"(^|[^A-Za-z0-9_])tuned(_|::)|hopper_pass<\([^)]*\)[012]";
 
 Task("CudaToolkit")
     .IsDependentOn("Prerequisites")

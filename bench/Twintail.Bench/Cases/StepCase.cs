@@ -17,16 +17,17 @@ internal sealed class StepCase : BenchCase
     public const string Name = "training_step";
 
     /// <summary>
-    /// Accepted difference of optimiser states, which are sums of gradients' squares, after the first step, where only rounding
-    /// differs, and after the second.
+    /// Accepted difference after the first step, where only rounding differs, and after the second: Adam's first step is
+    /// ± the learning rate, so a gradient that is nothing but rounding moves a weight as far as any other.
     /// </summary>
     private static readonly double[] Tolerances = [1e-4, 2e-3];
 
     /// <summary>
-    /// Accepted difference of weights: the first step of Adam and of row-wise Adagrad is as long as the learning rate whatever the
-    /// gradient's length, so a gradient that is little but rounding moves a weight as far as any other.
+    /// The same for weights, already after the first step. A sum that is 0 but for rounding passes a ReLU in one implementation
+    /// and not in the other; then one user's gradient differs: a unit of the tower, and the rows of that user's rare items and values,
+    /// move elsewhere. Where this was found it was 9 of 10,001 rows of a table, and all others were alike to 2e-6.
     /// </summary>
-    private const double WeightTolerance = 2e-2;
+    private const double WeightTolerance = 2e-3;
 
     private readonly TrainStep _ours;
     private readonly Dataset _dataset;
@@ -102,6 +103,9 @@ internal sealed class StepCase : BenchCase
 
     protected override double Tolerance(string dtype, string output) =>
         output.StartsWith("state", StringComparison.Ordinal) ? _tolerance : WeightTolerance;
+
+    /// <summary>The rows that a ReLU on the edge moves elsewhere; see <see cref="WeightTolerance"/>.</summary>
+    protected override double RowsLeftOut => 0.005;
 
     public override void Dispose()
     {

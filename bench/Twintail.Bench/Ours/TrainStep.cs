@@ -101,7 +101,7 @@ internal sealed unsafe class TrainStep : Contender
 
     public override IEnumerable<Output> Outputs() =>
     [
-        .. _network.Embeddings.Select((e, i) => new Output($"weights{i}", (IntPtr)e.Weights.Pointer, e.Weights.Length)),
+        .. _network.Embeddings.Select((e, i) => new Output($"weights{i}", (IntPtr)e.Weights.Pointer, e.Weights.Length, e.Dim)),
         .. _network.Embeddings.Select((e, i) => new Output($"state{i}", (IntPtr)e.State1!.Pointer, e.State1.Length)),
         .. StepModel.TowerOutputs("item", Widths(_network.ItemTower), (IntPtr)_network.Parameters.Pointer),
         .. StepModel.TowerOutputs("user", Widths(_network.UserTower), (IntPtr)(_network.Parameters.Pointer + _network.ItemTower.End)),

@@ -41,7 +41,8 @@ internal abstract class Contender(string name, Role role) : IDisposable
 /// <param name="Name">Same in all contenders of a case.</param>
 /// <param name="Data">First of the floats.</param>
 /// <param name="Length">Number of floats.</param>
-internal readonly unsafe record struct Output(string Name, IntPtr Data, long Length)
+/// <param name="Width">Of a row, where rows are results of their own: those of an embedding table.</param>
+internal readonly unsafe record struct Output(string Name, IntPtr Data, long Length, int Width = 1)
 {
     public float this[long index] => ((float*)Data)[index];
 }

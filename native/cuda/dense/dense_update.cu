@@ -1,6 +1,6 @@
 // tt_dense_update: the CPU's bits.
 #include "context.h"
-#include "dense/exact_float.h"
+#include "exact_float.h"
 #include "optimizer_plan.h"
 
 namespace tt::cuda {

@@ -2,32 +2,11 @@
 // the row.
 #pragma once
 
+#include "exact_float.h"
 #include "gather/lanes.h"
 #include "optimizer_plan.h"
 
 namespace tt::cuda {
-
-/// A float whose every operation is rounded by itself: the optimisers give the same bits in every kernel, and
-/// those of the CPU.
-struct Exact {
-  float x;
-  __device__ __forceinline__ static Exact all(float value) { return Exact{value}; }
-};
-__device__ __forceinline__ Exact operator+(Exact a, Exact b) {
-  return Exact{__fadd_rn(a.x, b.x)};
-}
-__device__ __forceinline__ Exact operator-(Exact a, Exact b) {
-  return Exact{__fsub_rn(a.x, b.x)};
-}
-__device__ __forceinline__ Exact operator*(Exact a, Exact b) {
-  return Exact{__fmul_rn(a.x, b.x)};
-}
-__device__ __forceinline__ Exact operator/(Exact a, Exact b) {
-  return Exact{__fdiv_rn(a.x, b.x)};
-}
-__device__ __forceinline__ Exact square_root(Exact a) {
-  return Exact{__fsqrt_rn(a.x)};
-}
 
 /// An embedding table in a merge: the runs of its lookups, and what becomes of their sums.
 struct MergeTable {
@@ -43,30 +22,30 @@ struct MergeTable {
   uint32_t first_block, blocks;  // of the launch
 };
 
-__device__ __forceinline__ void unpack(float4 quad, Exact (&to)[4]) {
-  to[0].x = quad.x;
-  to[1].x = quad.y;
-  to[2].x = quad.z;
-  to[3].x = quad.w;
+__device__ __forceinline__ void unpack(float4 quad, ExactFloat (&to)[4]) {
+  to[0].v = quad.x;
+  to[1].v = quad.y;
+  to[2].v = quad.z;
+  to[3].v = quad.w;
 }
-__device__ __forceinline__ float4 pack(const Exact (&from)[4]) {
-  return make_float4(from[0].x, from[1].x, from[2].x, from[3].x);
+__device__ __forceinline__ float4 pack(const ExactFloat (&from)[4]) {
+  return make_float4(from[0].v, from[1].v, from[2].v, from[3].v);
 }
 
 template <bool kAligned>
-__device__ __forceinline__ void store_weights(const Exact (&w)[4], float* row, int column, int dim,
-                                              int64_t, int32_t) {
+__device__ __forceinline__ void store_weights(const ExactFloat (&w)[4], float* row, int column,
+                                              int dim, int64_t, int32_t) {
   store_quad<kAligned>(pack(w), row, column, dim);
 }
 
 template <bool kAligned>
-__device__ __forceinline__ void store_weights(const Exact (&w)[4], uint16_t* row, int column,
+__device__ __forceinline__ void store_weights(const ExactFloat (&w)[4], uint16_t* row, int column,
                                               int dim, int64_t step, int32_t id) {
   if (column >= dim) return;
   const PhiloxBlock draws = rounding_draws(step, id, static_cast<uint32_t>(column) / 4);
   uint16_t halves[4];
 #pragma unroll
-  for (int c = 0; c < 4; ++c) halves[c] = round_stochastically(w[c].x, draws.v[c]);
+  for (int c = 0; c < 4; ++c) halves[c] = round_stochastically(w[c].v, draws.v[c]);
   if constexpr (kAligned) {
     *reinterpret_cast<uint2*>(row + column) =
         make_uint2(static_cast<unsigned>(halves[0]) | static_cast<unsigned>(halves[1]) << 16,
@@ -86,7 +65,7 @@ __device__ __forceinline__ void update_quad(const MergeTable& table, const Optim
   const int dim = table.dim;
   const int64_t at = int64_t{id} * dim;
   Weight* weights = static_cast<Weight*>(table.weights) + at;
-  Exact w[4], g[4], s1[4], s2[4];
+  ExactFloat w[4], g[4], s1[4], s2[4];
   unpack(load_quad<kAligned>(weights, column, dim), w);
   unpack(gradient, g);
   switch (plan.kind) {
@@ -124,16 +103,16 @@ __device__ __forceinline__ float quad_squares(const MergeTable& table, const Opt
                                               int32_t id, int column, float4 gradient) {
   if (column >= table.dim) return 0.0f;
   const Weight* weights = static_cast<const Weight*>(table.weights) + int64_t{id} * table.dim;
-  Exact w[4], g[4];
+  ExactFloat w[4], g[4];
   unpack(load_quad<kAligned>(weights, column, table.dim), w);
   unpack(gradient, g);
-  Exact sum{0.0f};
+  ExactFloat sum{0.0f};
 #pragma unroll
   for (int c = 0; c < 4; ++c) {  // columns behind dim are 0
-    const Exact decayed = decayed_gradient(plan, w[c], g[c]);
+    const ExactFloat decayed = decayed_gradient(plan, w[c], g[c]);
     sum = sum + decayed * decayed;
   }
-  return sum.x;
+  return sum.v;
 }
 
 /// Brings the sum of one run to its target. sum_pass(first, quads) puts the lane's quads of the pass from

@@ -9,8 +9,9 @@
 // bytes apart), for U the same memory down its rows (N contiguous: planes 16 KiB apart, 8 rows 1024 bytes apart).
 #include "loss/hopper.h"
 
+#include "loss/epilogue.cuh"
 #include "loss/hopper_ptx.h"
-#include "loss/tuned.cuh"
+#include "loss/rows.cuh"
 
 namespace tt::cuda::loss::hopper {
 namespace {
@@ -18,7 +19,7 @@ namespace {
 constexpr int kConsumers = 2;
 constexpr int kBlockThreads = 128 * (kConsumers + 1);
 constexpr int kPlane = kTileRows * 64;  // elements
-using Columns = tuned::ColumnData<kTileRows>;
+using Columns = ColumnData<kTileRows>;
 
 template <int kWidth>
 struct Block {
@@ -42,12 +43,7 @@ __global__ void __launch_bounds__(kPackThreads)
   if (row >= padded_rows(count)) return;  // the whole warp
   float inverse = 0.0f;
   if (row < count) {
-    double square = 0.0;
-    for (int k = lane; k < d; k += 32)
-      square += static_cast<double>(rows[row * d + k]) * rows[row * d + k];
-    for (int step = 16; step > 0; step /= 2) square += __shfl_xor_sync(0xffffffffu, square, step);
-    const double norm = sqrt(square);
-    inverse = static_cast<float>(norm < 1e-12 ? 0.0 : 1.0 / norm);
+    inverse = inverse_length(rows + row * d, d);
     if (lane == 0) inverse_norm[row] = inverse;
   }
   const int64_t tile = row / kTileRows;
@@ -85,7 +81,7 @@ __device__ __forceinline__ void load_stage(Block<kWidth>& block, int stage, cons
   Columns& columns = block.columns[stage];
   const int64_t first = static_cast<int64_t>(tile) * kTileRows;
   barrier_expect(full, kTileBytes + (kGiven ? 5 : 2) * kColumnBytes);
-  bulk_copy(block.y[stage], tuned::packed(p.y) + first * kWidth, kTileBytes, full);
+  bulk_copy(block.y[stage], packed(p.y) + first * kWidth, kTileBytes, full);
   bulk_copy(columns.addend, p.addend_y + first, kColumnBytes, full);
   bulk_copy(columns.key, p.key_y + first, kColumnBytes, full);
   if constexpr (kGiven) {
@@ -100,7 +96,7 @@ __device__ void produce(Block<kWidth>& block, const Pass& p, int begin, int end)
   using B = Block<kWidth>;
   if (threadIdx.x % 128 != 0) return;
   barrier_expect(&block.x_full, 2u * B::kPlanes * kPlane);
-  bulk_copy(block.x, tuned::packed(p.x) + static_cast<int64_t>(blockIdx.x) * kTileRows * kWidth,
+  bulk_copy(block.x, packed(p.x) + static_cast<int64_t>(blockIdx.x) * kTileRows * kWidth,
             2u * B::kPlanes * kPlane, &block.x_full);
   Ring<B::kStages> ring;
   for (int tile = begin; tile < end; tile++, ring.next()) {
@@ -153,8 +149,8 @@ __device__ void consume(Block<kWidth>& block, const Pass& p, int begin, int end)
   const int first_row = warp / 4 * 64;  // of the warpgroup, in the tile
   const int thread_row =
       static_cast<int>(blockIdx.x) * kTileRows + first_row + warp % 4 * 16 + lane / 4;
-  tuned::RowData<1> rows;
-  tuned::load_rows<kMode>(rows, p, thread_row);
+  RowData<1> rows;
+  load_rows<kMode>(rows, p, thread_row);
   float u[1][kWidth / 8][4] = {};
   barrier_wait(&block.x_full, 0);
   Ring<B::kStages> ring;
@@ -163,16 +159,14 @@ __device__ void consume(Block<kWidth>& block, const Pass& p, int begin, int end)
     barrier_wait(&block.full[stage], ring.parity);
     float s[1][16][4];
     scores<kWidth>(s[0], block.x, block.y[stage], first_row);
-    tuned::weigh<kMode>(s, rows, block.columns[stage], p.scale, p.ny - tile * kTileRows,
-                        thread_row);
-    if constexpr (kMode == Mode::kOnline) tuned::follow_maximum<1, kTileRows, kWidth>(s, u, rows);
-    if constexpr (kMode == Mode::kSum || kMode == Mode::kOnline)
-      tuned::add_sums<1, kTileRows>(rows, s);
+    weigh<kMode>(s, rows, block.columns[stage], p.scale, p.ny - tile * kTileRows, thread_row);
+    if constexpr (kMode == Mode::kOnline) follow_maximum<1, kTileRows, kWidth>(s, u, rows);
+    if constexpr (kMode == Mode::kSum || kMode == Mode::kOnline) add_sums<1, kTileRows>(rows, s);
     if (p.products != nullptr) accumulate<kWidth>(u[0], s[0], block.y[stage]);
     __syncwarp();
     if (lane == 0) barrier_arrive(&block.empty[stage]);
   }
-  tuned::store<kMode, 1, kWidth>(p, rows, u, thread_row);
+  store<kMode, 1, kWidth>(p, rows, u, thread_row);
 }
 
 #endif

@@ -1,6 +1,8 @@
 // Sixteen stationary rows a block, sixteen moving rows a turn, one thread a pair; nothing clever.
 #include "loss/plain.h"
 
+#include "loss/rows.cuh"
+
 namespace tt::cuda::loss::plain {
 namespace {
 
@@ -8,7 +10,7 @@ constexpr int kTile = 16;
 constexpr int kDepth = 32;
 constexpr int kThreads = kTile * kTile;
 
-// A warp a row. Lengths in double: squares of long rows must not overflow, nor short ones vanish.
+// A warp a row.
 __global__ void __launch_bounds__(kThreads)
     pack_rows(const float* rows, int64_t count, int d, bool bfloat16, float* packed,
               float* inverse_norm) {
@@ -16,11 +18,7 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t row = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / 32;
   if (row >= count) return;  // the whole warp
   const float* from = rows + row * d;
-  double square = 0.0;
-  for (int k = lane; k < d; k += 32) square += static_cast<double>(from[k]) * from[k];
-  for (int step = 16; step > 0; step /= 2) square += __shfl_xor_sync(0xffffffffu, square, step);
-  const double norm = sqrt(square);
-  const float inverse = static_cast<float>(norm < 1e-12 ? 0.0 : 1.0 / norm);
+  const float inverse = inverse_length(from, d);
   if (lane == 0) inverse_norm[row] = inverse;
   for (int k = lane; k < d; k += 32) {
     const float unit = from[k] * inverse;

@@ -1,4 +1,5 @@
 // Around the tensor-core pass: packing and the choice of the shape.
+#include "loss/rows.cuh"
 #include "loss/tuned.cuh"
 
 namespace tt::cuda::loss::tuned {
@@ -6,7 +7,7 @@ namespace {
 
 constexpr int kPackThreads = 128;
 
-// A warp a row. Lengths in double: squares of long rows must not overflow, nor short ones vanish.
+// A warp a row.
 __global__ void __launch_bounds__(kPackThreads)
     pack_rows(const float* rows, int64_t count, int d, int width, int parts, __nv_bfloat16* packed,
               float* inverse_norm) {
@@ -14,12 +15,7 @@ __global__ void __launch_bounds__(kPackThreads)
   const int64_t row = (static_cast<int64_t>(blockIdx.x) * kPackThreads + threadIdx.x) / 32;
   if (row >= count) return;  // the whole warp
   const float* from = rows + row * d;
-  double square = 0.0;
-  for (int k = lane; k < d; k += 32) square += static_cast<double>(from[k]) * from[k];
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) square += __shfl_xor_sync(0xffffffffu, square, step);
-  const double norm = sqrt(square);
-  const float inverse = static_cast<float>(norm < 1e-12 ? 0.0 : 1.0 / norm);
+  const float inverse = inverse_length(from, d);
   if (lane == 0 && inverse_norm != nullptr) inverse_norm[row] = inverse;
   __nv_bfloat16* to = packed + row * parts * width;
   for (int k = lane; k < width; k += 32) {

@@ -1,5 +1,5 @@
-// A float whose sums and products are rounded one by one, as on the CPU: nvcc fuses those of plain floats. The
-// optimisers' arithmetic (optimizer_plan.h) takes it as its T.
+// A float whose sums and products are rounded one by one: the optimisers give the same bits in every kernel, and
+// those of the CPU (nvcc fuses those of plain floats). Their arithmetic (optimizer_plan.h) takes it as its T.
 #pragma once
 
 #include "device.h"

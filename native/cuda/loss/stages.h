@@ -1,0 +1,73 @@
+// The stages around the passes of a loss: one warp a row, everything summed in a fixed order. All put work on the
+// stream.
+#pragma once
+
+#include "loss/solver.h"
+
+namespace tt::cuda::loss {
+
+constexpr double kLog2E = 1.4426950408889634;
+
+// What is known about all rows at once; written by the device.
+struct Facts {
+  double largest;  // |w_i|
+  double shift;    // of exponents, which are kept in units of log 2
+  int wide;        // the exponents' range is too wide for a constant shift
+};
+
+// As on the CPU: unit rows bound every exponent, and 2^104 leaves room for sums over 2^20 columns.
+__host__ __device__ inline void set_range(Facts& facts, double scale, double least_log_q,
+                                          double most_log_q) {
+  const double most = scale - kLog2E * least_log_q, least = -scale - kLog2E * most_log_q;
+  facts.wide = most - least > 208.0 ? 1 : 0;
+  facts.shift = facts.wide != 0 ? 0.0 : -0.5 * (most + least);
+}
+
+struct Side {  // queries or candidates
+  void* packed;
+  float *inverse_norm, *zero, *addend, *factor, *sums, *maxima, *products;
+  int* key;
+  int splits;
+};
+
+struct Memory {
+  Side q, c;
+  float *bias, *coefficient;
+  int* position;
+  double *row_loss, *along;
+  Facts* facts;
+};
+
+// Facts of all rows, then keys, biases and what starts as zero. scale: log2(e) / tau.
+cudaError_t prepare(const Problem& problem, const Memory& memory, double scale,
+                    cudaStream_t stream);
+
+// Loss, log-sum-exp and the factors of both gradients from the sums of the passes.
+cudaError_t finish_terms(const Problem& problem, const Memory& memory, double scale,
+                         cudaStream_t stream);
+
+// From products to a gradient: g = products (times factor, plus the positive, for directed rows), then
+// through the norm: out = out_factor inverse (g - (g . u) u), u = inverse x.
+struct Projection {
+  const float* x;  // [count, d]
+  const float* inverse_norm;
+  const float* products;     // [count, width]
+  const float* factor;       // [count], or NULL: 1, and the products have the positive
+  const float* coefficient;  // of the positive, with factor
+  const int* position;
+  const float* positives;  // [m, d]
+  const float* positive_norm;
+  const Facts* facts;
+  float* out;     // [count, d], or NULL
+  double* along;  // [count], or NULL
+  int64_t count;
+  int d, width;
+  double inverse_temperature;
+};
+cudaError_t project(const Projection& projection, cudaStream_t stream);
+
+// The total and the temperature's gradient, from `alongs` numbers of Memory::along.
+cudaError_t finish_totals(const Problem& problem, const Memory& memory, int64_t alongs,
+                          cudaStream_t stream);
+
+}  // namespace tt::cuda::loss
