@@ -18,11 +18,12 @@ internal sealed class TrainCommand
     private readonly Option<string?> _config = new("--config") { Description = "JSON file with any of these settings; the command line goes before it.", HelpName = "FILE" };
     private readonly Option<bool> _resume = new("--resume") { Description = "Continue the training in --out from its last checkpoint, bit for bit." };
     private readonly Option<bool> _overwrite = new("--overwrite") { Description = "Replace the training in --out." };
+    private readonly Option<bool> _noMemoryCheck = new("--no-memory-check") { Description = "Train even if the estimated memory is more than is free." };
     private SettingOptions _settings = null!;
 
     public Command Create()
     {
-        var command = new Command("train", "Trains a model from click logs and an item catalogue.") { _out, _config, _resume, _overwrite };
+        var command = new Command("train", "Trains a model from click logs and an item catalogue.") { _out, _config, _resume, _overwrite, _noMemoryCheck };
         _settings = new SettingOptions(command, [.. DataSettings.All, DeviceSettings.Device, .. TrainingSettings.All]);
         command.SetAction(Run);
         return command;
@@ -47,12 +48,13 @@ internal sealed class TrainCommand
         using Twintail.Device device = DeviceSettings.Open(values, screen);
         OutputFolder.CheckWritable(folder);
         LoadedDataset loaded = DataNotes.Read(screen, data);
-        return Train(screen, device, loaded, training, values, folder, resume, overwrite);
+        MemoryEstimate memory = CheckMemory(screen, device, loaded.Dataset, training, parsed.GetValue(_noMemoryCheck));
+        return Train(screen, device, loaded, training, values, folder, resume, overwrite, memory);
     }
 
     private static int Train(
         Screen screen, Twintail.Device device, LoadedDataset loaded, TrainingOptions options, SettingValues values,
-        string folder, bool resume, bool overwrite)
+        string folder, bool resume, bool overwrite, MemoryEstimate memory)
     {
         using Trainer trainer = resume
             ? Trainer.Resume(device, loaded.Dataset, folder, options)
@@ -67,7 +69,7 @@ internal sealed class TrainCommand
         if (result.End == TrainingEnd.Canceled)
         {
             screen.Warn($"stopped at step {result.Steps} of {trainer.Steps}; continue with: twintail train --resume --out {folder}");
-            screen.ShowJson(() => Json(folder, result, loaded, []));
+            screen.ShowJson(() => Json(folder, result, loaded, memory, []));
             return Signals.ExitCode;
         }
 
@@ -81,8 +83,30 @@ internal sealed class TrainCommand
         screen.Show(Summary(result));
         screen.Show($"model:  {folder}");
         screen.Show($"report: {report}");
-        screen.ShowJson(() => Json(folder, result, loaded, reports));
+        screen.ShowJson(() => Json(folder, result, loaded, memory, reports));
         return 0;
+    }
+
+    // Before anything is allocated: a training that cannot fit should not find out after an hour.
+    private static MemoryEstimate CheckMemory(Screen screen, Twintail.Device device, Dataset dataset, TrainingOptions options, bool force)
+    {
+        MemoryEstimate memory = MemoryEstimate.Of(device, dataset, options);
+        screen.Note($"memory: {memory}");
+        if (memory.IsTooMuch && force)
+        {
+            screen.Warn("more memory than is free; going on as --no-memory-check says");
+            return memory;
+        }
+
+        try
+        {
+            memory.Check();
+            return memory;
+        }
+        catch (DeviceOutOfMemoryException error)
+        {
+            throw new CommandException(error.Message + ", or try it with --no-memory-check");
+        }
     }
 
     private static TrainingResult RunTrainer(Screen screen, Trainer trainer, string folder)
@@ -125,7 +149,8 @@ internal sealed class TrainCommand
             $"{end} after {result.Epochs} epochs ({result.Steps} steps, {result.Seconds:F1} s); the model is that of epoch {result.BestEpoch}{best}");
     }
 
-    private static JsonObject Json(string folder, TrainingResult result, LoadedDataset loaded, List<EvaluationReport> reports) => new()
+    private static JsonObject Json(
+        string folder, TrainingResult result, LoadedDataset loaded, MemoryEstimate memory, List<EvaluationReport> reports) => new()
     {
         ["model"] = folder,
         ["end"] = OptionText.Name(result.End.ToString()),
@@ -134,6 +159,12 @@ internal sealed class TrainCommand
         ["best_epoch"] = result.BestEpoch,
         ["best_recall"] = double.IsNaN(result.BestRecall) ? null : result.BestRecall,
         ["seconds"] = result.Seconds,
+        ["memory"] = new JsonObject
+        {
+            ["estimated_bytes"] = memory.Bytes,
+            ["free_bytes"] = memory.FreeBytes < 0 ? null : memory.FreeBytes,
+            ["parts"] = new JsonObject(memory.Parts.Select(part => KeyValuePair.Create(part.Name, (JsonNode?)part.Bytes))),
+        },
         ["data"] = DataNotes.Json(loaded.Report),
         ["evaluations"] = new JsonArray([.. reports.Select(r => JsonNode.Parse(r.ToJson()))]),
     };

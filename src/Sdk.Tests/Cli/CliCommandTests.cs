@@ -27,6 +27,8 @@ internal sealed class CliCommandTests
             Assert.That((string?)json["end"], Is.EqualTo("finished"));
             Assert.That((int?)json["epochs"], Is.EqualTo(2));
             Assert.That((int?)json["data"]!["items"], Is.EqualTo(200));
+            Assert.That((long?)json["memory"]!["estimated_bytes"], Is.EqualTo(json["memory"]!["parts"]!.AsObject().Sum(part => (long)part.Value!)).And.Positive);
+            Assert.That(result.Error, Does.Match("memory: about .* \\(.*\\); .* free"));
             Assert.That((double?)json["evaluations"]![0]!["slices"]!["all"]!["recall@20"]!["value"], Is.InRange(0.0, 1.0));
             Assert.That(Directory.GetFiles(_folder["m"]).Select(Path.GetFileName), Is.SupersetOf(new[]
             {

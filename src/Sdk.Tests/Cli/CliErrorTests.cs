@@ -44,6 +44,18 @@ internal sealed class CliErrorTests
     }
 
     [Test]
+    public void MoreMemoryThanThereIs()
+    {
+        string[] command = [.. TinyTraining.Command(_folder["m"]), "--tower", "2000000,2000000"];
+        Assert.That(CliProcess.Fail(command), Does.Contain("'towers'").And.Contain("change --tower").And.Contain("--no-memory-check"));
+        Assert.That(Directory.Exists(_folder["m"]), Is.False);
+
+        CliResult forced = CliProcess.Run([.. command, "--no-memory-check"]);
+        Assert.That(forced.Error, Does.Contain("warning: more memory than is free"));
+        Assert.That(CliProcess.Failed(forced), Does.Not.Contain("--no-memory-check"), "the device itself has refused");
+    }
+
+    [Test]
     public void EmptyFile()
     {
         Assert.That(Train(_folder.Write("clicks.csv", ""), TinyTraining.Items), Does.Contain("clicks.csv: the file is empty"));

@@ -30,6 +30,29 @@ public sealed unsafe class Device : IDisposable
     public DeviceInfo Info => ReadInfo(Handle);
 
     /// <summary>
+    /// Bytes that can still be taken: of a GPU's memory, or on the CPU of the machine's and of the process's limit (cgroup); -1 where
+    /// the system does not say.
+    /// </summary>
+    /// <exception cref="ObjectDisposedException">The device has been disposed.</exception>
+    public long FreeBytes
+    {
+        get
+        {
+            // More than any device has is refused at once, and the refusal tells what there is.
+            const long TooMuch = 1L << 50;
+            try
+            {
+                MemoryHandle.Allocate(Handle, TooMuch).Dispose();
+                return TooMuch;
+            }
+            catch (DeviceOutOfMemoryException refusal)
+            {
+                return refusal.FreeBytes;
+            }
+        }
+    }
+
+    /// <summary>
     /// Bytes of native memory held by all devices, buffers and tables of the process; 0 when everything has been disposed.
     /// </summary>
     public static long LiveBytes

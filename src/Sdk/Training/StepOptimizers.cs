@@ -21,7 +21,7 @@ internal sealed unsafe class StepOptimizers : IDisposable
     {
         _network = network;
         _sparse = SparseRule(options).ToNative(1);
-        Optimizer dense = Rule(options.DenseOptimizer, options.DenseLearningRate, options.DenseWeightDecay);
+        Optimizer dense = DenseRule(options);
         _dense = dense.ToNative(1);
         long count = network.Parameters.Length;
         _state1 = network.Device.Allocate<float>(dense.State1Length(1, count));
@@ -33,6 +33,10 @@ internal sealed unsafe class StepOptimizers : IDisposable
     /// <summary>The rule of the embedding tables, which the network needs for their states.</summary>
     public static Optimizer SparseRule(TrainingOptions options) =>
         Rule(options.SparseOptimizer, options.SparseLearningRate, options.SparseWeightDecay);
+
+    /// <summary>The rule of the towers.</summary>
+    public static Optimizer DenseRule(TrainingOptions options) =>
+        Rule(options.DenseOptimizer, options.DenseLearningRate, options.DenseWeightDecay);
 
     public void Dense(float* gradients, long step, float rate)
     {

@@ -1,0 +1,182 @@
+namespace Twintail.Training;
+
+/// <summary>
+/// The temporary memory of a backend's kernels. An operation takes what it needs, and the backend keeps the most that one of them
+/// has needed; what follows sums up the large arrays of the large operations.
+/// </summary>
+internal abstract class KernelWorkspace
+{
+    protected const int Float = sizeof(float);
+
+    protected KernelWorkspace(TrainingShape shape) => Shape = shape;
+
+    protected TrainingShape Shape { get; }
+
+    /// <summary>
+    /// The operations in the order of a step, then of an evaluation. One that needs more than there is takes it in further pieces, and
+    /// what is left over in the last piece is lost to it: half of what there was, in the mean.
+    /// </summary>
+    public long Bytes(bool evaluates)
+    {
+        double reserved = 0;
+        double[] step = { Loss(Shape.Batch, Shape.Columns), Loss(Shape.SelfItems, Shape.SelfItems), Linear(), UserUpdate(), ItemUpdate() };
+        foreach (double needed in evaluates ? step.Append(Ranking()) : step)
+        {
+            if (needed > reserved)
+            {
+                reserved = needed + (reserved / 2);
+            }
+        }
+
+        return (long)reserved;
+    }
+
+    protected static double RoundUp(double value, double unit) => Math.Ceiling(value / unit) * unit;
+
+    protected abstract double UserUpdate();
+
+    protected abstract double ItemUpdate();
+
+    protected abstract double Linear();
+
+    /// <summary>A loss with n rows and m columns, O((n + m) d) and blocks of rows.</summary>
+    protected abstract double Loss(long n, long m);
+
+    /// <summary>The best items of a block of users.</summary>
+    protected abstract double Ranking();
+
+    /// <summary>Widths of the input and output of the layer with the most weights.</summary>
+    protected (long In, long Out) LargestLayer()
+    {
+        (long In, long Out) largest = (0, 0);
+        foreach (Model.Tower tower in new[] { Shape.ItemTower, Shape.UserTower })
+        {
+            for (int layer = 0; layer < tower.Layers; layer++)
+            {
+                long size = (long)tower.Width(layer) * tower.Width(layer + 1);
+                largest = size > largest.In * largest.Out ? (tower.Width(layer), tower.Width(layer + 1)) : largest;
+            }
+        }
+
+        return largest;
+    }
+}
+
+/// <summary>Of native/cpu.</summary>
+internal sealed class CpuWorkspace : KernelWorkspace
+{
+    // Two arrays of 8 bytes, counters of partitions, sums of long runs.
+    private const double LookupBytes = 18;
+    private readonly int _threads;
+
+    public CpuWorkspace(TrainingShape shape, int threads)
+        : base(shape) => _threads = threads;
+
+    protected override double UserUpdate()
+    {
+        double entries = Shape.Batch * Shape.MeanHistory, kept = entries * (1 - Shape.Options.HistoryDropout);
+        double scales = Float * (double)Shape.Batch * Shape.Layout.Users.Count;
+        double slots = Math.Min(Shape.Items, kept);
+        if (Shape.ListedValues == 0 || entries < 2 * Shape.Items || kept < 2 * slots)
+        {
+            return (LookupBytes * Shape.Batch * Shape.UserValues.ClickedMean) + scales;
+        }
+
+        // Histories share their items: each item's gradients are summed first, and looked up once.
+        double lists = (sizeof(int) * (entries + (2 * kept) + (3 * Shape.Items))) + (Shape.Batch * (scales / Shape.Batch + 32));
+        double rows = Float * (Shape.Batch + slots) * Shape.Layout.UserWidth;
+        double lookups = (Shape.Batch * Shape.MeanOwnValues) + (Shape.ListedValues * (slots / Shape.Items));
+        return lists + rows + (LookupBytes * lookups) + scales;
+    }
+
+    protected override double ItemUpdate()
+    {
+        double lookups = (Shape.Batch * Shape.ItemValues.ClickedMean) + ((Shape.ItemRows - Shape.Batch) * Shape.ItemValues.Mean);
+        return (LookupBytes * lookups) + (Float * (double)Shape.ItemRows * Shape.Layout.Items.Count);
+    }
+
+    protected override double Linear()
+    {
+        (long inputs, long outputs) = LargestLayer();
+        double most = Math.Max(1, Math.Min(32, (1 << 24) / (double)(inputs * outputs)));
+        double splits = Math.Min(most, RoundUp(Shape.ItemRows / 256.0, 1));
+        return Float * ((splits * inputs * outputs) + (256.0 * _threads * outputs));
+    }
+
+    protected override double Loss(long n, long m)
+    {
+        if (m == 0)
+        {
+            return 0;
+        }
+
+        double width = RoundUp(Shape.Options.Dimension, 16);
+        double packed = Float * width * (n + (3 * m)); // rows; columns in panels and as rows; their sums
+        double block = Math.Max(28, Math.Min(84, 16384 * width / m));
+        double workers = Math.Min(_threads, Math.Max(1, n / block));
+        return packed + (Float * workers * block * (1.1 * m + (2 * width))) + (24 * n) + (40 * m);
+    }
+
+    protected override double Ranking()
+    {
+        const double Best = 20, Candidates = 276; // of a query: wanted, and kept until they are cut
+        double block = Math.Min(768, Math.Max(192, 2048.0 / (4 * _threads)));
+        double slices = Math.Max(1, Math.Min(4 * _threads / (2048 / block), Shape.Items / 4096.0));
+        return (_threads * block * ((Candidates * sizeof(long)) + (Float * Shape.Options.Dimension))) + (slices * 2048 * Best * sizeof(long))
+            + (Float * (double)Shape.Items);
+    }
+}
+
+/// <summary>Of native/cuda.</summary>
+internal sealed class CudaWorkspace : KernelWorkspace
+{
+    private const long MostReserved = 1L << 28; // lookups; see embedding_gather_backward.cu
+    private const long ReservedPart = 8;
+    private const long ReservedBytes = 32;
+    private const double Multiprocessors = 132; // the largest devices; fewer of them need less
+    private readonly long _mostReserved;
+
+    public CudaWorkspace(TrainingShape shape, long freeBytes)
+        : base(shape) => _mostReserved = freeBytes < 0 ? MostReserved : Math.Min(MostReserved, freeBytes / ReservedPart / ReservedBytes);
+
+    protected override double UserUpdate() =>
+        Update(Shape.Batch, Shape.UserValues.Most, Shape.Batch * Shape.UserValues.ClickedMean, Shape.Layout.Users.Count);
+
+    protected override double ItemUpdate()
+    {
+        double lookups = (Shape.Batch * Shape.ItemValues.ClickedMean) + ((Shape.ItemRows - Shape.Batch) * Shape.ItemValues.Mean);
+        return Update(Shape.ItemRows, Shape.ItemValues.Most, lookups, Shape.Layout.Items.Count);
+    }
+
+    protected override double Linear()
+    {
+        (long inputs, long outputs) = LargestLayer();
+        return Float * 16.0 * inputs * outputs;
+    }
+
+    protected override double Loss(long n, long m)
+    {
+        double width = RoundUp(Shape.Options.Dimension, 16);
+        double packed = Shape.Options.Precision == Ops.Precision.Bfloat16 ? 2 * width : 6 * width;
+        return (n * (packed + (Splits(n, m) * ((Float * width) + 8)) + 36)) + (m * (packed + (Splits(m, n) * ((Float * width) + 8)) + 36));
+    }
+
+    protected override double Ranking() => (Float * (double)Shape.Items) + (2048 * 276 * sizeof(long) * 4.0);
+
+    /// <summary>Parts that a row's columns are divided into, so that few rows fill the device, too.</summary>
+    private static double Splits(long rows, long columns)
+    {
+        double blocks = Math.Max(1, rows / 64.0);
+        return Math.Max(1, Math.Min(Math.Floor(2 * Multiprocessors / blocks), columns / 512.0));
+    }
+
+    /// <summary>Memory for as many lookups as there can be, unless that is so much that they are counted first.</summary>
+    private double Update(long rows, long mostValues, double lookups, int features)
+    {
+        double most = (double)rows * mostValues;
+        double reserved = most <= _mostReserved ? most : 1.1 * lookups;
+        int widest = Shape.Layout.Embeddings.Max(table => table.Dim);
+        double longRuns = ((2 * Float * widest) + (36 * Shape.Layout.Embeddings.Count)) / 256.0;
+        return (reserved * (20.5 + longRuns)) + (12.0 * rows * features);
+    }
+}
