@@ -149,8 +149,7 @@ internal sealed class TrainCommand
             $"{end} after {result.Epochs} epochs ({result.Steps} steps, {result.Seconds:F1} s); the model is that of epoch {result.BestEpoch}{best}");
     }
 
-    private static JsonObject Json(
-        string folder, TrainingResult result, LoadedDataset loaded, MemoryEstimate memory, List<EvaluationReport> reports) => new()
+    private static JsonObject Json(string folder, TrainingResult result, LoadedDataset loaded, MemoryEstimate memory, List<EvaluationReport> reports) => new()
     {
         ["model"] = folder,
         ["end"] = OptionText.Name(result.End.ToString()),
