@@ -162,6 +162,7 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   const Lock lock(machine.mutex);
+  if (const cudaError_t status = simt::refuse_wait()) return record(status);
   if (const cudaError_t status = simt::refuse_in_capture()) return record(status);
   return record(copy_async(line(to, from, bytes), kind, nullptr));
 }

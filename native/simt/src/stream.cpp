@@ -1,6 +1,8 @@
 #include "stream.h"
 
 #include <chrono>
+#include <cstdlib>
+#include <cstring>
 #include <deque>
 #include <set>
 
@@ -131,14 +133,21 @@ cudaError_t submit(cudaStream_t handle, Work work) {
   return cudaSuccess;
 }
 
+cudaError_t refuse_wait() {
+  const char* waits = std::getenv("SIMT_WAITS");
+  return waits != nullptr && std::strcmp(waits, "0") == 0 ? cudaErrorNotPermitted : cudaSuccess;
+}
+
 cudaError_t finish(cudaStream_t handle) {
   CUstream_st* stream = resolve(handle);
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+  if (const cudaError_t status = refuse_wait()) return status;
   if (stream->capture != nullptr) return refuse_in_capture();
   return stream == &legacy ? drain_blocking() : drain(*stream);
 }
 
 cudaError_t finish_all() {
+  if (const cudaError_t status = refuse_wait()) return status;
   if (const cudaError_t status = refuse_in_capture()) return status;
   cudaError_t status = device_state();
   for (cudaStream_t s : streams) {
@@ -272,6 +281,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const Lock lock(machine.mutex);
   if (simt::events.count(event) == 0) return record(cudaErrorInvalidResourceHandle);
   if (event->state->capture != nullptr) return record(simt::refuse_in_capture());
+  if (const cudaError_t status = simt::refuse_wait()) return record(status);
   return record(simt::reach(*event->state, event->state->asked));
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {

@@ -19,6 +19,9 @@ cudaError_t finish_all();
 // cudaErrorStreamCaptureUnsupported (and the capture is spoilt) if a stream is being captured.
 cudaError_t refuse_in_capture();
 bool is_captured(cudaStream_t stream);
+// cudaErrorNotPermitted where the environment says SIMT_WAITS=0: host code that waits for the device is
+// refused, so that tests can show that a call does not. Read at each call.
+cudaError_t refuse_wait();
 // Remembers an error for cudaGetLastError; a failed kernel is remembered for good.
 cudaError_t record(cudaError_t status);
 

@@ -200,6 +200,28 @@ TEST_F(Runtime, EventsMeasureTime) {
   EXPECT_EQ(cudaEventRecord(end, stream_), cudaErrorInvalidResourceHandle);
 }
 
+// What a test sets around a call that must not wait for the device.
+TEST_F(Runtime, RefusesToWaitWhereTheEnvironmentSaysSo) {
+  const DeviceArray<int> a(std::vector<int>(32, 0));
+  int host[32];
+  cudaEvent_t event;
+  ASSERT_EQ(cudaEventCreate(&event), cudaSuccess);
+  setenv("SIMT_WAITS", "0", 1);
+  EXPECT_EQ(add_on(stream_, a.get(), 3, 32), cudaSuccess);
+  EXPECT_EQ(cudaMemcpyAsync(a.get(), host, 4, cudaMemcpyHostToDevice, stream_), cudaSuccess);
+  EXPECT_EQ(cudaEventRecord(event, stream_), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream_), cudaErrorNotPermitted);
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorNotPermitted);
+  EXPECT_EQ(cudaEventSynchronize(event), cudaErrorNotPermitted);
+  EXPECT_EQ(cudaMemcpy(host, a.get(), 128, cudaMemcpyDeviceToHost), cudaErrorNotPermitted);
+  EXPECT_EQ(cudaMemcpyAsync(host, a.get(), 128, cudaMemcpyDeviceToHost, stream_),
+            cudaErrorNotPermitted);
+  unsetenv("SIMT_WAITS");
+  EXPECT_EQ(cudaMemcpyAsync(host, a.get(), 128, cudaMemcpyDeviceToHost, stream_), cudaSuccess);
+  EXPECT_EQ(host[31], 3);
+  EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
+}
+
 // Deferred streams show who relies on work that nobody waited for.
 TEST_F(Runtime, DeferredWorkHappensWhenSomebodyWaits) {
   simt::options().defer_streams = true;
