@@ -57,6 +57,14 @@ Allocation take(const Session& session, void* pointer) {
   return allocation;
 }
 
+/// Memory is freed in the order of the session's work, which knows nothing of another's: not even of the zeroing.
+void wait_for_owner(const Session& session, const Allocation& allocation) {
+  if (allocation.owner == &session) return;
+  const auto owner = allocation.session.lock();
+  tt_error ignored{};  // a dead context does nothing more to the memory
+  if (owner != nullptr) owner->backend().synchronize(owner->impl(), &ignored);
+}
+
 }  // namespace
 
 void count_bytes(int64_t delta) {
@@ -111,6 +119,7 @@ tt_status tt_free(tt_context* context, void* pointer) {
     tt::Session& session = tt::session_of(context);
     if (pointer == nullptr) return;
     const tt::Allocation allocation = tt::take(session, pointer);
+    tt::wait_for_owner(session, allocation);
     session.call(session.backend().free, pointer, allocation.bytes);
   });
 }

@@ -22,7 +22,7 @@
 
 namespace tt {
 
-constexpr int32_t kBackendVersion = 2;
+constexpr int32_t kBackendVersion = 3;
 
 /// A feature table as the core hands it to an op: checked, and owned by the core.
 struct Table {
@@ -54,7 +54,7 @@ struct Backend {
 
   tt_status (*create)(const tt_context_options* options, void** impl, tt_error* error);
   void (*destroy)(void* impl);
-  /// Fills all but struct_size, device and live_bytes.
+  /// Fills all but struct_size, device, device_index and live_bytes, which is filled already.
   tt_status (*get_info)(void* impl, tt_error* error, tt_context_info* info);
   tt_status (*synchronize)(void* impl, tt_error* error);
   tt_status (*trim)(void* impl, tt_error* error);

@@ -1,4 +1,6 @@
 // tt_context_*, tt_version, tt_backend_probe.
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <memory>
 
@@ -24,12 +26,12 @@ void check_options(const tt_context_options& options) {
   }
 }
 
-/// The struct_size of an output struct: what the caller has room for and we know.
+/// Of an output struct: what the caller has room for and we know. first_size: that of its first version.
 template <class T>
-void write_struct(T* to, T from) {
-  check::at_least("struct_size", to->struct_size, sizeof(T));
+void write_struct(T* to, T from, size_t first_size = sizeof(T)) {
+  check::at_least("struct_size", to->struct_size, static_cast<int64_t>(first_size));
   from.struct_size = to->struct_size;
-  *to = from;
+  std::memcpy(to, &from, std::min(sizeof(T), static_cast<size_t>(to->struct_size)));
 }
 
 }  // namespace
@@ -98,11 +100,11 @@ tt_status tt_context_get_info(tt_context* context, tt_context_info* info) {
     tt::Session& session = tt::session_of(context);
     tt::check::pointer("info", info);
     tt_context_info filled{};
+    filled.live_bytes = session.live_bytes.load();
     session.call(session.backend().get_info, &filled);
     filled.device = session.device();
     filled.device_index = session.device_index();
-    filled.live_bytes = session.live_bytes.load();
-    tt::write_struct(info, filled);
+    tt::write_struct(info, filled, offsetof(tt_context_info, reserved_bytes));
   });
 }
 

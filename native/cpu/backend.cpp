@@ -48,6 +48,7 @@ void get_info(Context& context, tt_context_info* info) {
   info->isa = static_cast<int32_t>(context.isa);
   info->bfloat16 = context.bfloat16 ? 1 : 0;
   info->workspace_bytes = context.arena.reserved();
+  info->reserved_bytes = info->live_bytes + info->workspace_bytes;
   std::snprintf(info->name, sizeof info->name, "%s", processor_name().c_str());
 }
 

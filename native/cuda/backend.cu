@@ -80,10 +80,9 @@ tt_status create(const tt_context_options* options, void** impl, tt_error* error
 void destroy(void* impl) {
   tt_error ignored{};
   guard(ignored, [&] {
-    const std::unique_ptr<Context> context(static_cast<Context*>(impl));
+    std::unique_ptr<Context> context(static_cast<Context*>(impl));
     const CurrentDevice current(context->device.index);
-    cudaStreamSynchronize(context->stream);
-    context->workspace.trim();
+    context.reset();
   });
 }
 
@@ -92,6 +91,8 @@ void get_info(Context& context, tt_context_info* info) {
   info->isa = 0;
   info->bfloat16 = context.device.capability >= 800 ? 1 : 0;
   info->workspace_bytes = context.workspace.reserved();
+  const int64_t reserved = context.pool.reserved();
+  info->reserved_bytes = reserved >= 0 ? reserved : info->live_bytes + info->workspace_bytes;
   std::snprintf(info->name, sizeof info->name, "%s", context.device.name);
 }
 
@@ -102,27 +103,21 @@ void synchronize(Context& context) {
 void trim(Context& context) {
   synchronize(context);
   context.workspace.trim();
+  context.pool.trim();
 }
 
 void alloc(Context& context, int64_t bytes, void** pointer) {
-  const cudaError_t status = cudaMalloc(pointer, static_cast<size_t>(bytes));
-  if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    out_of_memory(bytes, free_memory(), "tt_alloc");
-  }
-  check(status, "tt_alloc");
-  const cudaError_t zeroed =
-      cudaMemsetAsync(*pointer, 0, static_cast<size_t>(bytes), context.stream);
+  void* memory = context.pool.take(static_cast<size_t>(bytes), "tt_alloc");
+  const cudaError_t zeroed = cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), context.stream);
   if (zeroed != cudaSuccess) {
-    cudaFree(*pointer);
-    *pointer = nullptr;
+    context.pool.give_back(memory);
     check(zeroed, "tt_alloc");
   }
+  *pointer = memory;
 }
 
 void free(Context& context, void* pointer, int64_t) {
-  check(cudaStreamSynchronize(context.stream), "tt_free");
-  check(cudaFree(pointer), "tt_free");
+  check(context.pool.give_back(pointer), "tt_free");
 }
 
 void copy(Context& context, void* to, const void* from, int64_t bytes, int32_t direction) {

@@ -60,13 +60,7 @@ int64_t free_memory() {
 }
 
 void Workspace::add_chunk(size_t bytes) {
-  void* memory = nullptr;
-  const cudaError_t status = cudaMalloc(&memory, bytes);
-  if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // the next launch must not report it
-    out_of_memory(static_cast<int64_t>(bytes), free_memory(), "workspace");
-  }
-  check(status, "taking workspace");
+  void* memory = pool_.take(bytes, "workspace");
   chunks_.push_back(Chunk{static_cast<char*>(memory), bytes, 0});
   reserved_ += static_cast<int64_t>(bytes);
   count_bytes_(static_cast<int64_t>(bytes));
@@ -85,25 +79,32 @@ void* Workspace::take(size_t bytes) {
 }
 
 void Workspace::trim() noexcept {
-  for (const Chunk& chunk : chunks_) cudaFree(chunk.memory);  // waits for the device
+  for (const Chunk& chunk : chunks_) pool_.give_back(chunk.memory);
   chunks_.clear();
   if (reserved_ != 0) count_bytes_(-reserved_);
   reserved_ = 0;
 }
 
+void Workspace::join_chunks() noexcept {
+  const int64_t size = reserved_;
+  trim();
+  pool_.trim();        // or old and new would both be held
+  tt_error ignored{};  // an op that needs it tries again
+  guard(ignored, [&] {
+    chunks_.reserve(1);
+    add_chunk(static_cast<size_t>(size));
+  });
+}
+
 Scope::Scope(Workspace& workspace) : workspace_(workspace) {
   if (workspace.open_) internal_error("two scopes of a workspace at a time");
-  if (workspace.chunks_.size() > 1) {
-    // The last op outgrew its chunk: one of the whole size, so that the next one does not.
-    const int64_t size = workspace.reserved_;
-    workspace.trim();
-    workspace.add_chunk(static_cast<size_t>(size));
-  }
   workspace.open_ = true;
 }
 
 Scope::~Scope() {
   workspace_.open_ = false;
+  // The op outgrew its chunk: one of the whole size, so that the next one does not.
+  if (workspace_.chunks_.size() > 1) workspace_.join_chunks();
   for (Workspace::Chunk& chunk : workspace_.chunks_) chunk.used = 0;
 }
 
@@ -115,19 +116,26 @@ void* Scope::take(int64_t count, size_t size) {
   return workspace_.take(static_cast<size_t>(count) * size);
 }
 
-Context::Context(const tt_context_options& options, void (*count_bytes)(int64_t))
-    : device(describe(options.device_index)), kernels(allowed_kernels()), workspace(count_bytes) {
-  if (options.stream != nullptr) {
-    stream = static_cast<cudaStream_t>(options.stream);
-    return;
-  }
-  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream");
-  owns_stream = true;
+Stream::Stream(void* adopted) : stream_(static_cast<cudaStream_t>(adopted)) {
+  if (adopted != nullptr) return;
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
+  owned_ = true;
 }
+
+Stream::~Stream() {
+  if (owned_) cudaStreamDestroy(stream_);
+}
+
+Context::Context(const tt_context_options& options, void (*count_bytes)(int64_t))
+    : own_stream(options.stream),
+      device(describe(options.device_index)),
+      stream(own_stream.get()),
+      kernels(allowed_kernels()),
+      pool(device, stream),
+      workspace(pool, count_bytes) {}
 
 Context::~Context() {
   cudaStreamSynchronize(stream);
-  if (owns_stream) cudaStreamDestroy(stream);
 }
 
 }  // namespace tt::cuda

@@ -9,6 +9,7 @@
 #include "backend.h"
 #include "device.h"
 #include "error.h"
+#include "memory_pool.h"
 #include "twintail.h"
 
 namespace tt::cuda {
@@ -24,16 +25,18 @@ int64_t free_memory();
 /// Temporary device memory that every op takes from and gives back. Grows to the high-water mark of
 /// the ops run so far and is then reused, so that a training step allocates nothing. All work of a
 /// context is ordered by its stream, so memory given back by one op may be taken by the next at once.
+/// Its addresses change only while it grows and in trim(): a captured graph holds as long as neither happens.
 class Workspace {
  public:
-  explicit Workspace(void (*count_bytes)(int64_t delta)) : count_bytes_(count_bytes) {}
+  Workspace(MemoryPool& pool, void (*count_bytes)(int64_t delta))
+      : pool_(pool), count_bytes_(count_bytes) {}
   ~Workspace() { trim(); }
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
   int64_t reserved() const { return reserved_; }
 
-  /// Gives everything back to the device, once its work is done. Only while no scope is open.
+  /// Gives everything back to the pool. Only while no scope is open.
   void trim() noexcept;
 
  private:
@@ -45,7 +48,9 @@ class Workspace {
 
   void* take(size_t bytes);
   void add_chunk(size_t bytes);
+  void join_chunks() noexcept;
 
+  MemoryPool& pool_;
   std::vector<Chunk> chunks_;
   int64_t reserved_ = 0;
   bool open_ = false;
@@ -86,16 +91,34 @@ struct Device {
 /// hopper (those for sm_90a too, which no GPU has confirmed).
 enum class Kernels { kPlain, kTuned, kHopper };
 
+/// A stream of one's own, or somebody else's.
+class Stream {
+ public:
+  explicit Stream(void* adopted);
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+  bool owned_ = false;
+};
+
 struct Context {
   Context(const tt_context_options& options, void (*count_bytes)(int64_t));
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
+ private:
+  Stream own_stream;  // outlives all that is ordered by it
+
+ public:
   Device device;
-  cudaStream_t stream = nullptr;
-  bool owns_stream = false;
+  cudaStream_t stream;
   Kernels kernels;
+  MemoryPool pool;
   Workspace workspace;
 };
 

@@ -110,6 +110,7 @@ typedef struct tt_context_info {
   int64_t live_bytes;      /* taken by tt_alloc on this context and not yet freed */
   int64_t workspace_bytes; /* reserved by the context for its own temporary needs */
   char name[128];          /* e.g. the processor's or the GPU's name */
+  int64_t reserved_bytes;  /* held on the device for this context: live, workspace, and what was freed and is kept for the next */
 } tt_context_info;
 
 /* options: host, or NULL for the CPU with defaults. Fails with TT_NO_DEVICE, TT_UNSUPPORTED, TT_OUT_OF_MEMORY. */
@@ -119,7 +120,7 @@ TT_API tt_status tt_context_destroy(tt_context* context);
 TT_API tt_status tt_context_get_info(tt_context* context, tt_context_info* info);
 /* Waits until all work of the context is done. */
 TT_API tt_status tt_context_synchronize(tt_context* context);
-/* Gives the workspace back to the system. */
+/* Gives the workspace and memory kept for reuse back to the system. */
 TT_API tt_status tt_context_trim(tt_context* context);
 
 /* What happened when the backend was looked for, for `doctor` and for error texts. */
@@ -143,6 +144,9 @@ TT_API uint32_t tt_cpu_isa_available(void);
 
 /* bytes >= 0 of zeroed memory on the context's device, aligned to at least 64 bytes. */
 TT_API tt_status tt_alloc(tt_context* context, int64_t bytes, void** pointer);
+/* In the order of the context's calls, without waiting; through another context than tt_alloc's it waits for that one.
+ * On CUDA the order is that of the context's stream: other streams must be done with the memory, or waited for by that
+ * stream, before tt_free, and must wait for it after tt_alloc (tt_context_synchronize, or an event). */
 TT_API tt_status tt_free(tt_context* context, void* pointer);
 /* direction: tt_copy. Ordered with the context's other calls; host data may be reused when it returns. */
 TT_API tt_status tt_memory_copy(tt_context* context, void* to, const void* from, int64_t bytes, int32_t direction);

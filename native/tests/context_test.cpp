@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -172,6 +173,23 @@ TEST(Context, LongerStructsOfALaterVersion) {
   TT_EXPECT_OK(tt_context_destroy(context));
   later.new_field = 1;
   EXPECT_BAD_ARGUMENT(tt_context_create(&later.options, &context), "struct_size");
+}
+
+// A caller with the first header has a shorter struct, which must not be written beyond.
+TEST(Context, InfoOfAnEarlierVersion) {
+  tt_context* context = nullptr;
+  TT_OK_OR_FAIL(tt_context_create(nullptr, &context));
+  constexpr auto kFirst = static_cast<int32_t>(offsetof(tt_context_info, reserved_bytes));
+  tt_context_info info{};
+  info.struct_size = kFirst;
+  info.reserved_bytes = 12345;
+  TT_EXPECT_OK(tt_context_get_info(context, &info));
+  EXPECT_EQ(info.struct_size, kFirst);
+  EXPECT_STRNE(info.name, "");
+  EXPECT_EQ(info.reserved_bytes, 12345);
+  info.struct_size = kFirst - 1;
+  EXPECT_BAD_ARGUMENT(tt_context_get_info(context, &info), "struct_size");
+  TT_OK_OR_FAIL(tt_context_destroy(context));
 }
 
 TEST(Backend, CpuIsThere) {

@@ -8,11 +8,15 @@ namespace {
 class MemoryTest : public OpTest {};
 TT_ON_ALL_TARGETS(MemoryTest);
 
-int64_t live_bytes(const Context& context) {
+tt_context_info info_of(const Context& context) {
   tt_context_info info{};
   info.struct_size = sizeof info;
   TT_MUST(tt_context_get_info(context, &info));
-  return info.live_bytes;
+  return info;
+}
+
+int64_t live_bytes(const Context& context) {
+  return info_of(context).live_bytes;
 }
 
 TEST_P(MemoryTest, AllocatedMemoryIsZeroAlignedAndCounted) {
@@ -128,6 +132,31 @@ TEST_P(MemoryTest, MemoryMayBeFreedThroughAnotherContextOfTheDevice) {
     EXPECT_EQ(live_bytes(one), 0);
   }
   EXPECT_EQ(tt_live_bytes(), before);
+}
+
+// What a context holds on the device, in use or not.
+TEST_P(MemoryTest, ReservedMemoryIsVisibleUntilItIsTrimmed) {
+  const Context context(target());
+  EXPECT_EQ(info_of(context).reserved_bytes, 0);
+  constexpr int64_t kBytes = 5 << 20;
+  for (int i = 0; i < 2; ++i) {
+    void* memory = nullptr;
+    TT_OK_OR_FAIL(tt_alloc(context, kBytes, &memory));
+    EXPECT_GE(info_of(context).reserved_bytes, kBytes);
+    TT_OK_OR_FAIL(tt_free(context, memory));
+    EXPECT_EQ(info_of(context).live_bytes, 0);
+    TT_OK_OR_FAIL(tt_context_synchronize(context));
+    // A pool keeps it for the next; without one it is gone.
+    const int64_t kept = info_of(context).reserved_bytes;
+    EXPECT_TRUE(kept == 0 || (!on_cpu() && kept >= kBytes && kept < 2 * kBytes)) << kept;
+  }
+  TT_OK_OR_FAIL(tt_context_trim(context));
+  EXPECT_EQ(info_of(context).reserved_bytes, 0);
+  void* memory = nullptr;
+  TT_OK_OR_FAIL(tt_alloc(context, kBytes, &memory));
+  TT_OK_OR_FAIL(tt_context_trim(context));
+  EXPECT_GE(info_of(context).reserved_bytes, kBytes) << "what is in use stays";
+  TT_OK_OR_FAIL(tt_free(context, memory));
 }
 
 TEST_P(MemoryTest, TrimGivesTheWorkspaceBack) {

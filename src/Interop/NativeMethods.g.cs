@@ -212,6 +212,8 @@ public unsafe struct tt_context_info
     public long workspace_bytes;
     /// <summary>e.g. the processor's or the GPU's name</summary>
     public fixed byte name[128];
+    /// <summary>held on the device for this context: live, workspace, and what was freed and is kept for the next</summary>
+    public long reserved_bytes;
 }
 
 /// <summary>What happened when the backend was looked for, for `doctor` and for error texts.</summary>
@@ -518,7 +520,7 @@ public static unsafe partial class NativeMethods
     [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern tt_status tt_context_synchronize(tt_context* context);
 
-    /// <summary>Gives the workspace back to the system.</summary>
+    /// <summary>Gives the workspace and memory kept for reuse back to the system.</summary>
     [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern tt_status tt_context_trim(tt_context* context);
 
@@ -534,6 +536,11 @@ public static unsafe partial class NativeMethods
     [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern tt_status tt_alloc(tt_context* context, long bytes, void** pointer);
 
+    /// <summary>
+    /// In the order of the context's calls, without waiting; through another context than tt_alloc's it waits for that one.
+    /// On CUDA the order is that of the context's stream: other streams must be done with the memory, or waited for by that
+    /// stream, before tt_free, and must wait for it after tt_alloc (tt_context_synchronize, or an event).
+    /// </summary>
     [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern tt_status tt_free(tt_context* context, void* pointer);
 

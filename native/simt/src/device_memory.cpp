@@ -13,6 +13,7 @@
 #include <map>
 
 #include "machine.h"
+#include "memory_pool.h"
 #include "pattern.h"
 #include "shadow.h"
 
@@ -30,6 +31,9 @@ struct Allocation {
   std::size_t size = 0;
   Space space = Space::kDevice;
   Where where;
+  cudaMemPool_t pool = nullptr;
+  std::size_t block = 0;  // bytes of the pool that it takes
+  bool promised = false;  // to a stream, by cudaFreeAsync
 
   unsigned char* end() const { return data + size; }
 };
@@ -37,7 +41,7 @@ struct Allocation {
 struct Memory {
   std::map<const unsigned char*, Allocation> live;  // by data
   std::deque<Allocation> freed;
-  std::size_t device_bytes = 0;
+  std::size_t device_bytes = 0, pool_bytes = 0;  // pool_bytes: those of device_bytes from pools
   bool locked = true;
   int fail_in = 0;
 };
@@ -127,7 +131,9 @@ const Allocation* find(const void* p) {
 
 std::string describe(const Allocation& a, const unsigned char* p, const char* state) {
   const std::string what = format("%s%s of %zu bytes (allocated at %s:%d)", state,
-                                  a.space == Space::kDevice ? "cudaMalloc" : "pinned host memory",
+                                  a.pool != nullptr           ? "pool memory"
+                                  : a.space == Space::kDevice ? "cudaMalloc"
+                                                              : "pinned host memory",
                                   a.size, a.where.file, a.where.line);
   if (p < a.data) return format("%td bytes before ", a.data - p) + what;
   if (p >= a.end()) return format("%td bytes after the end of ", p - a.end()) + what;
@@ -140,21 +146,30 @@ bool guards_host() {
 
 }  // namespace
 
-cudaError_t allocate_memory(void** p, std::size_t bytes, Space space, Where where) {
+cudaError_t allocate_memory(void** p, std::size_t bytes, Space space, cudaMemPool_t pool,
+                            Where where) {
   *p = nullptr;
   if (memory.fail_in > 0 && --memory.fail_in == 0) return cudaErrorMemoryAllocation;
   if (bytes == 0) return cudaSuccess;
-  if (space == Space::kDevice && (bytes > machine.options.memory_bytes ||
-                                  memory.device_bytes > machine.options.memory_bytes - bytes))
-    return cudaErrorMemoryAllocation;
   Allocation a;
   a.size = bytes;
   a.space = space;
   a.where = where;
-  if (!map_allocation(a)) return cudaErrorMemoryAllocation;
+  a.pool = pool;
+  if (pool != nullptr) {
+    a.block = pool_take(pool, bytes, device_bytes_free());
+    if (a.block == 0) return cudaErrorMemoryAllocation;
+  } else if (space == Space::kDevice && bytes > device_bytes_free()) {
+    return cudaErrorMemoryAllocation;
+  }
+  if (!map_allocation(a)) {
+    if (pool != nullptr) pool_give(pool, a.block);
+    return cudaErrorMemoryAllocation;
+  }
   std::memset(a.data, kPoison, bytes);
   if (guards_host() && memory.locked) set_access(a, false);
   if (space == Space::kDevice) memory.device_bytes += bytes;
+  if (pool != nullptr) memory.pool_bytes += bytes;
   memory.live[a.data] = a;
   *p = a.data;
   return cudaSuccess;
@@ -165,8 +180,20 @@ cudaError_t free_memory(void* p, Space space) {
   const auto found = memory.live.find(static_cast<unsigned char*>(p));
   if (found == memory.live.end() || found->second.space != space) return cudaErrorInvalidValue;
   if (space == Space::kDevice) memory.device_bytes -= found->second.size;
-  unmap_allocation(found->second);
+  const Allocation a = found->second;
+  unmap_allocation(a);
   memory.live.erase(found);
+  if (a.pool == nullptr) return cudaSuccess;
+  memory.pool_bytes -= a.size;
+  pool_give(a.pool, a.block);
+  return cudaSuccess;
+}
+
+cudaError_t promise_free(void* p) {
+  const auto found = memory.live.find(static_cast<unsigned char*>(p));
+  if (found == memory.live.end() || found->second.pool == nullptr || found->second.promised)
+    return cudaErrorInvalidValue;
+  found->second.promised = true;
   return cudaSuccess;
 }
 
@@ -175,6 +202,7 @@ void free_all_memory() {
     const Allocation a = memory.live.begin()->second;
     free_memory(a.data, a.space);
   }
+  pools_trim(0);
 }
 
 MemoryKind memory_kind(const void* p, std::size_t bytes) {
@@ -222,9 +250,8 @@ std::string describe_device_address(const void* p) {
 }
 
 std::size_t device_bytes_free() {
-  return machine.options.memory_bytes > memory.device_bytes
-             ? machine.options.memory_bytes - memory.device_bytes
-             : 0;
+  const std::size_t taken = memory.device_bytes - memory.pool_bytes + pools_reserved();
+  return machine.options.memory_bytes > taken ? machine.options.memory_bytes - taken : 0;
 }
 
 std::size_t live_bytes() {

@@ -5,8 +5,12 @@
 
 namespace simt {
 
-cudaError_t allocate_memory(void** p, std::size_t bytes, Space space, Where where);
+// pool: whose memory it is, or NULL.
+cudaError_t allocate_memory(void** p, std::size_t bytes, Space space, cudaMemPool_t pool,
+                            Where where);
 cudaError_t free_memory(void* p, Space space);
+// Refuses what is not of a pool, or was already promised to a stream.
+cudaError_t promise_free(void* p);
 void free_all_memory();
 std::size_t device_bytes_free();
 

@@ -30,6 +30,7 @@ Options read_options() {
   from_environment("SIMT_SMS", options.multiprocessors);
   from_environment("SIMT_DEFER", options.defer_streams);
   from_environment("SIMT_HOST_GUARD", options.host_guard);
+  from_environment("SIMT_POOLS", options.memory_pools);
   bool allow_uninitialised = false;
   from_environment("SIMT_UNINITIALISED", allow_uninitialised);
   options.check_uninitialised = !allow_uninitialised;
@@ -268,7 +269,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       *value = 16;
       break;
     case cudaDevAttrMemoryPoolsSupported:
-      *value = 1;
+      *value = simt::options().memory_pools ? 1 : 0;
       break;
     default:
       return record(cudaErrorInvalidValue);

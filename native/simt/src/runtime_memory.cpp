@@ -2,11 +2,14 @@
 // synchronization behavior"): to the device they read the host's memory before they return, to the host
 // they return when the data is there. Pinned copies are asynchronous.
 #include <cstdio>
+#include <list>
 #include <memory>
 
 #include "device_memory.h"
 #include "machine.h"
+#include "memory_pool.h"
 #include "shadow.h"
+#include "simt/host_work.h"
 #include "stream.h"
 
 namespace {
@@ -111,17 +114,20 @@ cudaError_t allocate(void** p, std::size_t bytes, Space space, Where where) {
   if (p == nullptr) return record(cudaErrorInvalidValue);
   if (const cudaError_t state = device_state()) return record(state);
   if (const cudaError_t status = refuse_in_capture()) return record(status);
-  return record(allocate_memory(p, bytes, space, where));
+  return record(allocate_memory(p, bytes, space, nullptr, where));
 }
 
-cudaError_t allocate_async(void** p, std::size_t bytes, cudaStream_t stream, Where where) {
+cudaError_t allocate_async(void** p, std::size_t bytes, cudaMemPool_t pool, cudaStream_t stream,
+                           Where where) {
   const Lock lock(machine.mutex);
   if (p == nullptr) return record(cudaErrorInvalidValue);
   if (const cudaError_t state = device_state()) return record(state);
+  if (pool == nullptr) pool = default_pool();
+  if (!is_pool(pool)) return record(cudaErrorInvalidValue);
   if (is_captured(stream))
     return record(cudaErrorNotSupported);  // memory nodes of graphs are not emulated
   if (const cudaError_t status = submit(stream, [] { return cudaSuccess; })) return record(status);
-  return record(allocate_memory(p, bytes, Space::kDevice, where));
+  return record(allocate_memory(p, bytes, Space::kDevice, pool, where));
 }
 
 cudaError_t copy_symbol(void* to, std::size_t size, const void* from, std::size_t count,
@@ -152,7 +158,8 @@ cudaError_t cudaFreeHost(void* p) {
 
 cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
   const Lock lock(machine.mutex);
-  if (simt::memory_kind(p, 0) != MemoryKind::kDevice) return record(cudaErrorInvalidValue);
+  if (simt::is_captured(stream)) return record(cudaErrorNotSupported);
+  if (const cudaError_t status = simt::promise_free(p)) return record(status);
   if (!machine.failure.empty()) {  // what the stream would still do does not happen any more
     simt::free_memory(p, simt::Space::kDevice);
     return record(cudaErrorLaunchFailure);
@@ -222,40 +229,20 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   return cudaSuccess;
 }
 
-// ---- the one memory pool: keeps nothing back, so that every use of freed memory is caught ------------
-
-namespace {
-unsigned long long release_threshold = 0;
-cudaMemPool_t default_pool() {
-  return reinterpret_cast<cudaMemPool_t>(&release_threshold);
-}
-}  // namespace
-
-cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device) {
-  if (pool == nullptr) return record(cudaErrorInvalidValue);
-  if (device < 0 || device >= machine.options.device_count) return record(cudaErrorInvalidDevice);
-  *pool = default_pool();
-  return cudaSuccess;
-}
-cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
-  if (pool != default_pool() || value == nullptr) return record(cudaErrorInvalidValue);
-  if (attribute == cudaMemPoolAttrReleaseThreshold)
-    std::memcpy(&release_threshold, value, sizeof release_threshold);
-  return cudaSuccess;
-}
-cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
-  if (pool != default_pool() || value == nullptr) return record(cudaErrorInvalidValue);
-  unsigned long long answer = simt::live_bytes();
-  if (attribute == cudaMemPoolAttrReleaseThreshold) answer = release_threshold;
-  if (attribute <
-      cudaMemPoolAttrReleaseThreshold) {  // the three switches are ints, and on by default
-    const int on = 1;
-    std::memcpy(value, &on, sizeof on);
-    return cudaSuccess;
+extern "C" cudaError_t simt_host_work(cudaStream_t stream, const simt::HostWork& work) {
+  const Lock lock(machine.mutex);
+  for (const simt::Range& range : work.ranges) {
+    if (simt::memory_kind(range.p, range.bytes) == MemoryKind::kDevice) continue;
+    refuse("host work on memory", range.p, range.bytes);
+    return record(cudaErrorIllegalAddress);
   }
-  std::memcpy(value, &answer, sizeof answer);
-  return cudaSuccess;
-}
-cudaError_t cudaMemPoolTrimTo(cudaMemPool_t pool, std::size_t) {
-  return pool == default_pool() ? cudaSuccess : record(cudaErrorInvalidValue);
+  return record(simt::submit(stream, [work] {
+    std::list<simt::HostAccess> opened;
+    for (const simt::Range& range : work.ranges) opened.emplace_back(range.p);
+    work.run();
+    for (const simt::Range& range : work.ranges) {
+      if (range.written) shadow::host_wrote(range.p, range.bytes);
+    }
+    return cudaSuccess;
+  }));
 }

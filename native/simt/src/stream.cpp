@@ -7,6 +7,7 @@
 #include <set>
 
 #include "machine.h"
+#include "memory_pool.h"
 
 // A captured sequence of work. Streams that wait for an event of the capture join it.
 struct CUgraph_st {
@@ -143,7 +144,9 @@ cudaError_t finish(cudaStream_t handle) {
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
   if (const cudaError_t status = refuse_wait()) return status;
   if (stream->capture != nullptr) return refuse_in_capture();
-  return stream == &legacy ? drain_blocking() : drain(*stream);
+  const cudaError_t status = stream == &legacy ? drain_blocking() : drain(*stream);
+  pools_release();
+  return status;
 }
 
 cudaError_t finish_all() {
@@ -154,6 +157,7 @@ cudaError_t finish_all() {
     const cudaError_t own = drain(*s);
     if (status == cudaSuccess) status = own;
   }
+  pools_release();
   return status;
 }
 

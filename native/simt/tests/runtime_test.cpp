@@ -102,6 +102,7 @@ TEST_F(Runtime, MemoryRunsOut) {
   simt::fail_allocation(2);
   ASSERT_EQ(cudaMalloc(&a, 8), cudaSuccess);
   EXPECT_EQ(cudaMalloc(&b, 8), cudaErrorMemoryAllocation);
+  simt::options().memory_bytes = 8 << 20;  // a pool takes 2 MiB at a time
   EXPECT_EQ(cudaMallocAsync(&b, 8, stream_), cudaSuccess);
   EXPECT_EQ(cudaFreeAsync(b, stream_), cudaSuccess);
   EXPECT_EQ(cudaFree(a), cudaSuccess);
@@ -198,6 +199,56 @@ TEST_F(Runtime, EventsMeasureTime) {
   EXPECT_EQ(cudaEventDestroy(start), cudaSuccess);
   EXPECT_EQ(cudaEventDestroy(end), cudaSuccess);
   EXPECT_EQ(cudaEventRecord(end, stream_), cudaErrorInvalidResourceHandle);
+}
+
+// The numbers behave as if freed memory were kept; the memory itself is gone at once.
+TEST_F(Runtime, PoolsKeepWhatIsFreedAndFragment) {
+  simt::options().memory_bytes = 64 << 20;
+  cudaMemPoolProps properties{};
+  cudaMemPool_t pool = nullptr;
+  EXPECT_EQ(cudaMemPoolCreate(&pool, &properties), cudaErrorInvalidValue);
+  properties.allocType = cudaMemAllocationTypePinned;
+  properties.location.type = cudaMemLocationTypeDevice;
+  ASSERT_EQ(cudaMemPoolCreate(&pool, &properties), cudaSuccess);
+  const auto number = [&](cudaMemPoolAttr attribute) {
+    unsigned long long value = 0;
+    EXPECT_EQ(cudaMemPoolGetAttribute(pool, attribute, &value), cudaSuccess);
+    return value;
+  };
+  unsigned long long keep = ~0ull;
+  EXPECT_EQ(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), cudaSuccess);
+  char *a = nullptr, *b = nullptr, *plain = nullptr;
+  EXPECT_EQ(cudaMallocFromPoolAsync(&a, 1 << 20, pool, stream_), cudaSuccess);
+  EXPECT_EQ(cudaMallocFromPoolAsync(&b, 1 << 20, pool, stream_), cudaSuccess);
+  EXPECT_EQ(number(cudaMemPoolAttrReservedMemCurrent), 2u << 20) << "in units";
+  EXPECT_EQ(number(cudaMemPoolAttrUsedMemCurrent), 2u << 20);
+  EXPECT_EQ(cudaFreeAsync(a, stream_), cudaSuccess);
+  EXPECT_EQ(cudaFreeAsync(a, stream_), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaFree(b), cudaSuccess) << "cudaFree may, too";
+  EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  EXPECT_EQ(number(cudaMemPoolAttrReservedMemCurrent), 2u << 20);
+  EXPECT_EQ(number(cudaMemPoolAttrUsedMemCurrent), 0u);
+  EXPECT_EQ(cudaMalloc(&plain, 63 << 20), cudaErrorMemoryAllocation) << "the pool has 2 MiB";
+  EXPECT_EQ(cudaMallocFromPoolAsync(&a, 63 << 20, pool, stream_), cudaErrorMemoryAllocation)
+      << "and two blocks of 1 MiB do not help";
+  EXPECT_EQ(cudaMemPoolTrimTo(pool, 0), cudaSuccess);
+  EXPECT_EQ(number(cudaMemPoolAttrReservedMemCurrent), 0u);
+  EXPECT_EQ(cudaMallocFromPoolAsync(&a, 63 << 20, pool, stream_), cudaSuccess);
+  EXPECT_EQ(number(cudaMemPoolAttrReservedMemHigh), 64u << 20);
+  keep = 0;
+  EXPECT_EQ(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), cudaSuccess);
+  EXPECT_EQ(cudaFreeAsync(a, stream_), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  EXPECT_EQ(number(cudaMemPoolAttrReservedMemCurrent), 0u) << "released at a synchronisation";
+  EXPECT_EQ(cudaMalloc(&plain, 8), cudaSuccess);
+  EXPECT_EQ(cudaFreeAsync(plain, stream_), cudaErrorInvalidValue) << "not of a pool";
+  EXPECT_EQ(cudaFree(plain), cudaSuccess);
+  EXPECT_EQ(cudaMallocFromPoolAsync(&a, 8, pool, stream_), cudaSuccess);
+  EXPECT_EQ(cudaMemPoolDestroy(pool), cudaSuccess) << "it goes with the last of its memory";
+  EXPECT_EQ(cudaMallocFromPoolAsync(&b, 8, pool, stream_), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaFreeAsync(a, stream_), cudaSuccess);
+  simt::options().memory_pools = false;
+  EXPECT_EQ(cudaMemPoolCreate(&pool, &properties), cudaErrorNotSupported);
 }
 
 // What a test sets around a call that must not wait for the device.

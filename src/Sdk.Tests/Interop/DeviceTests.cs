@@ -110,6 +110,7 @@ internal sealed class DeviceTests
         float[] rows = [.. Enumerable.Range(0, 512 * 32).Select(_ => (float)random.NextDouble())];
         Contrastive.Compute(device, 32, rows, rows, .1f);
         Assert.That(device.Info.WorkspaceBytes, Is.Positive);
+        Assert.That(device.Info.ReservedBytes, Is.EqualTo(device.Info.LiveBytes + device.Info.WorkspaceBytes));
         device.Trim();
         Assert.That(device.Info.WorkspaceBytes, Is.Zero);
         device.Synchronize();

@@ -244,6 +244,7 @@ public sealed unsafe class Device : IDisposable
             (CpuIsa)info.isa,
             info.bfloat16 != 0,
             info.live_bytes,
-            info.workspace_bytes);
+            info.workspace_bytes,
+            info.reserved_bytes);
     }
 }

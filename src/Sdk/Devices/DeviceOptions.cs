@@ -48,7 +48,7 @@ public sealed class DeviceOptions
 /// <summary>What a device is and what it holds at the moment.</summary>
 public sealed class DeviceInfo
 {
-    internal DeviceInfo(DeviceKind kind, int index, string name, int threads, CpuIsa isa, bool bfloat16, long live, long workspace)
+    internal DeviceInfo(DeviceKind kind, int index, string name, int threads, CpuIsa isa, bool bfloat16, long live, long workspace, long reserved)
     {
         Kind = kind;
         Index = index;
@@ -58,6 +58,7 @@ public sealed class DeviceInfo
         HasBfloat16 = bfloat16;
         LiveBytes = live;
         WorkspaceBytes = workspace;
+        ReservedBytes = reserved;
     }
 
     /// <summary>CPU or CUDA.</summary>
@@ -83,6 +84,9 @@ public sealed class DeviceInfo
 
     /// <summary>Bytes that the device keeps for its own temporary needs; see <see cref="Device.Trim"/>.</summary>
     public long WorkspaceBytes { get; }
+
+    /// <summary>Bytes held on the device in all: live ones, the workspace, and what was freed and is kept for the next; see <see cref="Device.Trim"/>.</summary>
+    public long ReservedBytes { get; }
 
     /// <summary>For example "CPU Intel Xeon, 2 threads, Avx512".</summary>
     public override string ToString() => Kind == DeviceKind.Cpu

@@ -45,6 +45,8 @@ struct Options {
   bool check_uninitialised = true;
   // Work on streams waits until somebody synchronises, instead of running at once. SIMT_DEFER=1.
   bool defer_streams = false;
+  // What cudaDevAttrMemoryPoolsSupported says. SIMT_POOLS=0.
+  bool memory_pools = true;
 };
 Options& options();
 

@@ -171,6 +171,19 @@ struct cudaPointerAttributes {
   void* hostPointer;
 };
 using cudaMemPool_t = struct CUmemPoolHandle_st*;
+enum cudaMemAllocationType { cudaMemAllocationTypeInvalid = 0, cudaMemAllocationTypePinned = 1 };
+enum cudaMemAllocationHandleType { cudaMemHandleTypeNone = 0 };
+enum cudaMemLocationType { cudaMemLocationTypeInvalid = 0, cudaMemLocationTypeDevice = 1 };
+struct cudaMemLocation {
+  cudaMemLocationType type;
+  int id;
+};
+// The fields that exist in every CUDA from 11.2 to 13.
+struct cudaMemPoolProps {
+  cudaMemAllocationType allocType;
+  cudaMemAllocationHandleType handleTypes;
+  cudaMemLocation location;
+};
 enum cudaMemPoolAttr {
   cudaMemPoolReuseFollowEventDependencies = 1,
   cudaMemPoolReuseAllowOpportunistic = 2,
@@ -186,7 +199,9 @@ constexpr unsigned cudaHostAllocDefault = 0, cudaHostAllocPortable = 1, cudaHost
 namespace simt {
 enum class Space { kDevice, kPinned };
 cudaError_t allocate(void** p, std::size_t bytes, Space space, Where where);
-cudaError_t allocate_async(void** p, std::size_t bytes, cudaStream_t stream, Where where);
+// pool: NULL for the device's default pool.
+cudaError_t allocate_async(void** p, std::size_t bytes, cudaMemPool_t pool, cudaStream_t stream,
+                           Where where);
 cudaError_t copy_symbol(void* to, std::size_t size, const void* from, std::size_t count,
                         std::size_t offset);
 }  // namespace simt
@@ -198,7 +213,13 @@ cudaError_t cudaMalloc(T** p, std::size_t bytes, simt::Where w = simt::Where::he
 template <class T>
 cudaError_t cudaMallocAsync(T** p, std::size_t bytes, cudaStream_t stream,
                             simt::Where w = simt::Where::here()) {
-  return simt::allocate_async(reinterpret_cast<void**>(p), bytes, stream, w);
+  return simt::allocate_async(reinterpret_cast<void**>(p), bytes, nullptr, stream, w);
+}
+template <class T>
+cudaError_t cudaMallocFromPoolAsync(T** p, std::size_t bytes, cudaMemPool_t pool,
+                                    cudaStream_t stream, simt::Where w = simt::Where::here()) {
+  if (pool == nullptr) return cudaErrorInvalidValue;
+  return simt::allocate_async(reinterpret_cast<void**>(p), bytes, pool, stream, w);
 }
 template <class T>
 cudaError_t cudaMallocHost(T** p, std::size_t bytes, unsigned = cudaHostAllocDefault,
@@ -222,6 +243,8 @@ cudaError_t cudaMemset(void* p, int value, std::size_t bytes);
 cudaError_t cudaMemsetAsync(void* p, int value, std::size_t bytes, cudaStream_t stream = nullptr);
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* p);
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device);
+cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* properties);
+cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool);
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value);
 cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value);
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t pool, std::size_t bytes_to_keep);
@@ -321,7 +344,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void (*)(
 
 namespace simt {
 
-std::size_t live_bytes();  // cudaMalloc'ed and not freed
+std::size_t live_bytes();  // cudaMalloc'ed, from pools too, and not freed
 std::size_t live_allocations();
 std::string describe_allocations();  // one line each: address, size, where it was allocated
 // The n-th allocation from now (1 = the next) fails with cudaErrorMemoryAllocation; 0 switches it off.

@@ -1,0 +1,28 @@
+// For libraries that work on the device without being compiled for this machine: host code that takes the place of
+// their kernels (native/simt/cublaslt).
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "simt/runtime_api.h"
+
+namespace simt {
+
+struct Range {
+  const void* p;
+  std::size_t bytes;
+  bool written;
+};
+
+struct HostWork {
+  std::vector<Range> ranges;  // of device memory, which run() may touch
+  std::function<void()> run;
+};
+
+}  // namespace simt
+
+// Runs the work in the stream's order. cudaErrorIllegalAddress where a range leaves device memory.
+// extern "C": found by its name, in the program or in the plugin that has the machine in it.
+extern "C" __attribute__((visibility("default"))) cudaError_t simt_host_work(
+    cudaStream_t stream, const simt::HostWork& work);
