@@ -45,6 +45,14 @@ struct OnDevice<Op> {
   }
 };
 
+/// Who multiplies, or why the environment's choice cannot.
+std::string describe_linear() {
+  tt_error error{};
+  std::string text;
+  const tt_status status = guard(error, [&] { text = cublaslt::Library::get().description; });
+  return status == TT_OK ? text : error.message;
+}
+
 int32_t probe(char* reason, size_t reason_size) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
@@ -64,9 +72,9 @@ int32_t probe(char* reason, size_t reason_size) {
   cudaDeviceProp first;
   const char* name = cudaGetDeviceProperties(&first, 0) == cudaSuccess ? first.name : "unnamed";
   std::snprintf(reason, reason_size,
-                "%d device%s, the first: %s; driver for CUDA %d.%d, built for %d.%d", count,
+                "%d device%s, the first: %s; driver for CUDA %d.%d, built for %d.%d; %s", count,
                 count == 1 ? "" : "s", name, driver / 1000, driver / 10 % 100, runtime / 1000,
-                runtime / 10 % 100);
+                runtime / 10 % 100, describe_linear().c_str());
   return count;
 }
 

@@ -132,7 +132,8 @@ Context::Context(const tt_context_options& options, void (*count_bytes)(int64_t)
       stream(own_stream.get()),
       kernels(allowed_kernels()),
       pool(device, stream),
-      workspace(pool, count_bytes) {}
+      workspace(pool, count_bytes),
+      cublaslt(cublaslt::Library::get()) {}
 
 Context::~Context() {
   cudaStreamSynchronize(stream);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend.h"
+#include "dense/cublaslt.h"
 #include "device.h"
 #include "error.h"
 #include "memory_pool.h"
@@ -120,6 +121,7 @@ struct Context {
   Kernels kernels;
   MemoryPool pool;
   Workspace workspace;
+  CublasLt cublaslt;
 };
 
 /// Device memory to the host; waits for all work before it.

@@ -1,3 +1,5 @@
+#include <dlfcn.h>
+
 #include "harness.h"
 
 namespace tt_test {
@@ -205,6 +207,26 @@ TEST_P(LinearTest, OutputsAreOptional) {
   call(nullptr, nullptr, grad_bias);
   EXPECT_EQ(bits(grad_bias.read()), bits(all.bias));
   call(nullptr, nullptr, nullptr);
+}
+
+// Else the run with native/simt/cublaslt in the place of cuBLASLt would show nothing.
+TEST_P(LinearTest, GoesThroughTheNamedCublasLt) {
+  const char* path = std::getenv("TWINTAIL_CUBLASLT");
+  if (on_cpu() || path == nullptr) GTEST_SKIP() << "TWINTAIL_CUBLASLT names no library";
+  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  void* counter = library != nullptr ? dlsym(library, "fake_cublaslt_calls") : nullptr;
+  if (counter == nullptr) GTEST_SKIP() << "a library that does not count";
+  const auto calls = [&] {
+    return reinterpret_cast<int (*)(const char*)>(counter)("cublasLtMatmul");
+  };
+  Random random;
+  const Context context(target());
+  const Layer l = Layer::random(random, 30, 10, 6, true, true);
+  const int before = calls();
+  const std::vector<float> y = forward(context, l);
+  EXPECT_EQ(calls(), before + 1);
+  backward(context, l, y, random.normals(l.n * l.out));
+  EXPECT_EQ(calls(), before + 3);
 }
 
 TEST_P(LinearTest, NoRowsHaveZeroGradients) {

@@ -1,4 +1,6 @@
-// tt_linear, tt_linear_backward. The cuts of the sums follow from the shapes alone: the same bits on every GPU.
+// tt_linear, tt_linear_backward: by cuBLASLt where there is one, else by kernels whose cuts of the sums follow from the
+// shapes alone: the same bits on every GPU. The gradient of the bias is always the kernel's: it is summed in float64, and
+// has the same bits whatever else is asked for, which cuBLASLt's BGRADB epilogue could not promise.
 #include <algorithm>
 
 #include "context.h"
@@ -182,11 +184,59 @@ void bias_gradient(Context& context, int64_t n, int32_t out, const float* y, con
   add_partials(context, sums, splits.count, out, grad_bias);
 }
 
+constexpr int kMaskThreads = 256;
+
+/// masked [size] = the gradients that the ReLU let through.
+__global__ void __launch_bounds__(kMaskThreads)
+    mask_gradients_kernel(const float* grad_y, const float* y, int64_t size, float* masked) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kMaskThreads + threadIdx.x;
+  if (i < size) masked[i] = y[i] > 0.0f ? grad_y[i] : 0.0f;
+}
+
+// Row-major matrices are the transposed column-major ones: y^T [out, n] = weights^T x^T, and so on.
+
+bool linear_by_library(Context& context, int64_t n, int32_t in, int32_t out, const float* x,
+                       const float* weights, const float* bias, int32_t activation, float* y) {
+  if (!context.cublaslt.available()) return false;
+  Scope scope(context.workspace);
+  return context.cublaslt.multiply(
+      context, scope,
+      ColumnProduct{out, n, in, true, false, weights, x, bias, activation == TT_RELU, y});
+}
+
+/// Sets to NULL what it has put on the stream. y NULL: no ReLU.
+void backward_by_library(Context& context, int64_t n, int32_t in, int32_t out, const float* x,
+                         const float* weights, const float* y, const float* grad_y, float*& grad_x,
+                         float*& grad_weights) {
+  if (!context.cublaslt.available() || (grad_x == nullptr && grad_weights == nullptr)) return;
+  Scope scope(context.workspace);
+  const float* gradients = grad_y;
+  if (y != nullptr) {
+    auto* masked = scope.get<float>(n * out);
+    check(TT_LAUNCH(mask_gradients_kernel, grid_for(n * out, kMaskThreads), dim3(kMaskThreads), 0,
+                    context.stream, grad_y, y, n * out, masked),
+          "linear_backward");
+    gradients = masked;
+  }
+  const auto done = [&](const ColumnProduct& product) {
+    return context.cublaslt.multiply(context, scope, product);
+  };
+  if (grad_x != nullptr &&
+      done(ColumnProduct{in, n, out, false, false, weights, gradients, nullptr, false, grad_x})) {
+    grad_x = nullptr;
+  }
+  if (grad_weights != nullptr &&
+      done(ColumnProduct{in, out, n, false, true, x, gradients, nullptr, false, grad_weights})) {
+    grad_weights = nullptr;
+  }
+}
+
 }  // namespace
 
 void linear(Context& context, int64_t n, int32_t in, int32_t out, const float* x,
             const float* weights, const float* bias, int32_t activation, float* y) {
   if (n == 0) return;
+  if (linear_by_library(context, n, in, out, x, weights, bias, activation, y)) return;
   multiply(context, Operand<true>::make(x, n, in), Operand<true>::make(weights, out, in), n, out,
            in, 1, in, Epilogue{bias, activation == TT_RELU}, y, "linear");
 }
@@ -205,6 +255,7 @@ void linear_backward(Context& context, int64_t n, int32_t in, int32_t out, const
     return;
   }
   if (activation != TT_RELU) y = nullptr;
+  backward_by_library(context, n, in, out, x, weights, y, grad_y, grad_x, grad_weights);
   if (grad_x != nullptr) {
     multiply(context, masked<true>(grad_y, y, n, out), Operand<false>::make(weights, in, out), n,
              in, out, 1, out, Epilogue{nullptr, false}, grad_x, "linear_backward");

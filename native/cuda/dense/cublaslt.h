@@ -1,0 +1,79 @@
+// Products by cuBLASLt, where a library is found at run time. It is an engine that may be absent and may refuse; whoever
+// calls it has a kernel of their own for that.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "dense/cublaslt_api.h"
+
+namespace tt::cuda {
+
+struct Context;
+class Scope;
+
+namespace cublaslt {
+
+/// The library, as TWINTAIL_CUBLASLT says: a path, "off", or nothing: the names of `candidates`.
+struct Library {
+  bool loaded = false;
+  Functions functions{};
+  std::string description;  // one line: which, or what was looked for and why it failed
+
+  /// Loads it unless it is loaded; it stays for the life of the process. Throws TT_BAD_ARGUMENT where the variable
+  /// names a library that cannot be used.
+  static const Library& get();
+};
+
+/// File names in the order in which they are tried: CUDA's major version that this was built for first.
+std::vector<std::string> candidates(int cuda_major);
+
+/// The first of the names that can be used, else not loaded.
+Library search(const std::vector<std::string>& names);
+
+}  // namespace cublaslt
+
+/// d = op(a) op(b) + bias, then ReLU: column-major and packed, d [m, n], op(a) [m, k], op(b) [k, n], bias [m].
+struct ColumnProduct {
+  int64_t m, n, k;
+  bool transpose_a, transpose_b;
+  const float *a, *b;
+  const float* bias;  // or NULL
+  bool relu;
+  float* d;
+};
+
+/// A context's use of the library. The algorithm of a shape is chosen once: the same bits in every call with pointers
+/// of the same alignment.
+class CublasLt {
+ public:
+  explicit CublasLt(const cublaslt::Library& library);
+  ~CublasLt();
+  CublasLt(const CublasLt&) = delete;
+  CublasLt& operator=(const CublasLt&) = delete;
+
+  bool available() const { return library_.loaded && !unusable_; }
+
+  /// Puts the product on the context's stream. False: nothing was done, for whatever reason.
+  bool multiply(Context& context, Scope& scope, const ColumnProduct& product);
+
+ private:
+  struct Plan;
+  using Key =
+      std::tuple<int64_t, int64_t, int64_t, uint32_t, uint32_t>;  // m, n, k, kind, alignments
+
+  bool start();
+  Plan& plan_of(const ColumnProduct& product);
+  bool choose(const ColumnProduct& product, Plan& plan);
+
+  const cublaslt::Library& library_;
+  cublaslt::Handle handle_ = nullptr;
+  bool unusable_ = false;
+  std::map<Key, std::unique_ptr<Plan>> plans_;
+};
+
+}  // namespace tt::cuda
