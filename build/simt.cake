@@ -30,9 +30,14 @@ public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
         tests.RunNative(core.CombineWithFilePath("bin/twintail_tests"), $"{name}-ops-{seed}",
                         filter == "*" ? "*Cuda*" : filter,
                         [$"SIMT_SEED={seed}", $"TWINTAIL_CUDA_PLUGIN={plugin}"], mustMatch: filter == "*");
+        if (filter != "*") return;
+        // And linear through a library that looks like cuBLASLt.
+        var cublasLt = simt.CombineWithFilePath("lib/libtwintail_fake_cublaslt.so");
+        tests.RunNative(core.CombineWithFilePath("bin/twintail_tests"), $"{name}-cublaslt-{seed}", "*LinearTest*Cuda*",
+                        [$"SIMT_SEED={seed}", $"TWINTAIL_CUDA_PLUGIN={plugin}", $"TWINTAIL_CUBLASLT={cublasLt}"], mustMatch: true);
     }
 
-    private static readonly string[] OwnTests = ["twintail_simt_tests", "twintail_cuda_loss_tests"];
+    private static readonly string[] OwnTests = ["twintail_simt_tests", "twintail_cuda_loss_tests", "twintail_cuda_host_tests"];
 
     private bool HasBackend =>
         context.GetFiles("native/cuda/**/*.{cu,cpp}")
