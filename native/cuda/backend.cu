@@ -161,7 +161,7 @@ Backend make_backend() {
   b.fill_uniform = OnDevice<fill_uniform>::call;
   b.sample_rows = OnDevice<sample_rows>::call;
   b.table_create = OnDevice<table_create>::call;
-  b.table_destroy = [](void*, void*) {};  // tables keep nothing on the device
+  b.table_destroy = table_destroy;
   b.embedding_gather = OnDevice<embedding_gather>::call;
   b.augmented_values = OnDevice<augmented_values>::call;
   b.embedding_gather_backward = OnDevice<embedding_gather_backward>::call;

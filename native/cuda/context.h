@@ -152,13 +152,15 @@ void fill_uniform(Context&, uint64_t seed, uint32_t purpose, int64_t step, float
                   int64_t count, float* out);
 void sample_rows(Context&, uint64_t seed, uint32_t purpose, int64_t step, int64_t bound, int64_t n,
                  int32_t* out);
+/// Waits for the device, here so that the ops on the table need not.
 void table_create(Context&, const Table* table, void** table_impl);
+void table_destroy(void* context, void* table_impl);
 void embedding_gather(Context&, const Table* table, const tt_embedding* embeddings,
                       int32_t embedding_count, const tt_gather_view* views, int32_t view_count);
 /// Waits for the device where values are wanted: their number is checked.
 void augmented_values(Context&, const Table* table, const tt_gather_view* view, int32_t feature,
                       uint64_t* masks, int64_t* offsets, int32_t* values, int64_t capacity);
-/// Waits for the device where features are multi-valued, to learn how many lookups there are.
+/// Waits for the device only where rows can be so long that memory for the worst case is not reserved.
 void embedding_gather_backward(Context&, const Table* table, const tt_embedding* embeddings,
                                int32_t embedding_count, const tt_gather_view* views,
                                int32_t view_count, const tt_sparse_gradient* gradients);

@@ -185,6 +185,72 @@ TEST_P(EmbeddingGatherBackwardTest, RunsAroundTheSplit) {
   }
 }
 
+/// Rows 0 and 1 are far longer than all others, of which many are empty: what the host can be sure of is far from
+/// what there is. first_row: of the rows that are read.
+Scene skewed(Random& random, int64_t n, int64_t first_row) {
+  Scene scene;
+  scene.table.rows = 40;
+  constexpr int64_t kCatalogue = 30;
+  HostFeature direct = random_feature(random, 40, false, 200, 0);
+  const auto lengths = [&](std::vector<int64_t>& offsets, int64_t rows, int64_t longest) {
+    offsets.assign(1, 0);
+    for (int64_t r = 0; r < rows; ++r)
+      offsets.push_back(offsets.back() + (r == 0 ? longest : random.integer(0, 2)));
+    return offsets.back();
+  };
+  direct.values = random.integers(lengths(direct.offsets, 40, 3000), 0, 199);
+  HostFeature listed = random_feature(random, kCatalogue, false, 50, 1);
+  listed.through_list = 1;
+  HostFeature multi = listed;
+  multi.embedding = 2;
+  multi.values = random.integers(lengths(multi.offsets, kCatalogue, 70), 0, 49);
+  scene.table.features = {direct, listed, multi};
+  scene.table.catalogue_rows = kCatalogue;
+  scene.table.list_rows = random.integers(lengths(scene.table.list_offsets, 40, 90), 1, 29);
+  scene.table.list_rows[0] = 0;
+  scene.embeddings = {random_embedding(random, 200, 12), random_embedding(random, 50, 7),
+                      random_embedding(random, 50, 36)};
+  scene.width = 55;
+  scene.views = random_views(random, scene.table, n);
+  for (HostView& view : scene.views) {
+    for (int32_t& row : view.rows) row = std::max(row, static_cast<int32_t>(first_row));
+  }
+  scene.views[2].rows = scene.views[1].rows;
+  return scene;
+}
+
+TEST_P(EmbeddingGatherBackwardTest, SkewedLists) {
+  for (uint32_t round = 0; round < 4; ++round) {
+    Random random(round);
+    SCOPED_TRACE("round " + std::to_string(round));
+    expect_right(random, skewed(random, 400, round % 2 == 0 ? 1 : 0));
+  }
+}
+
+TEST_P(EmbeddingGatherBackwardTest, EmptyListsOnly) {
+  Random random;
+  Scene scene = skewed(random, 300, 1);
+  scene.table.features[0].offsets.assign(41, 0);
+  scene.table.features[0].values.clear();
+  scene.table.list_offsets.assign(41, 0);
+  scene.table.list_rows.clear();
+  for (HostView& view : scene.views) view.left_out.clear();
+  expect_right(random, scene);
+}
+
+// The longest row times the batch is more than any device reserves memory for.
+TEST_P(EmbeddingGatherBackwardTest, OneRowTooLongForABound) {
+  Random random;
+  Scene scene = skewed(random, 300, 1);
+  HostFeature& direct = scene.table.features[0];
+  const std::vector<int32_t> rest(direct.values.begin() + 3000, direct.values.end());
+  constexpr int64_t kLongest = 500000;
+  direct.values = random.integers(kLongest, 0, 199);
+  direct.values.insert(direct.values.end(), rest.begin(), rest.end());
+  for (size_t r = 1; r < direct.offsets.size(); ++r) direct.offsets[r] += kLongest - 3000;
+  expect_right(random, scene);
+}
+
 // Many distinct ids over a wide range, so that partitions are really sorted.
 TEST_P(EmbeddingGatherBackwardTest, WideVocabulary) {
   Random random;

@@ -76,6 +76,56 @@ TEST_P(EmbeddingGatherUpdateTest, EqualsBackwardAndSparseUpdate) {
   }
 }
 
+/// While it lives, the CPU run of the CUDA kernels refuses whatever makes the host wait for the device.
+class NoWaits {
+ public:
+  NoWaits() { setenv("SIMT_WAITS", "0", 1); }
+  ~NoWaits() { unsetenv("SIMT_WAITS"); }
+};
+
+// What a training step does with its gathers. The first call of each may grow the workspace.
+TEST_P(EmbeddingGatherUpdateTest, DoesNotWaitForTheDevice) {
+  Random random;
+  const Scene scene = random_scene(random, 500, {16, 5, 33, 16}, true);
+  std::vector<std::vector<float>> gradients;
+  for (const HostView& view : scene.views) {
+    gradients.push_back(random.normals(view.n() * scene.width));
+  }
+  const Context context(target());
+  const Buffer<float> probe(context, 1);
+  {
+    const NoWaits refused;
+    float value = 0;
+    if (tt_memory_copy(context, &value, probe, sizeof value, TT_DEVICE_TO_HOST) == TT_OK)
+      GTEST_SKIP() << "only the CPU run of the CUDA kernels tells who waits";
+  }
+  Run run(context, scene, TT_ROWWISE_ADAGRAD, gradients);
+  const std::vector<HostView> copies = scene.views;
+  const DeviceViews forward(context, copies, scene.width);
+  const tt_optimizer o = make_optimizer(TT_ROWWISE_ADAGRAD);
+  const auto step = [&] {
+    TT_EXPECT_OK(tt_embedding_gather(context, run.table, run.embeddings.data(),
+                                     run.embeddings.size(), forward.data(), forward.size()));
+    TT_EXPECT_OK(tt_embedding_gather_update(context, &o, run.table, run.embeddings.data(),
+                                            run.embeddings.size(), run.views.data(),
+                                            run.views.size()));
+  };
+  step();
+  step();
+  {
+    const NoWaits refused;
+    step();
+  }
+  const Context other(target());
+  Run again(other, scene, TT_ROWWISE_ADAGRAD, gradients);
+  for (int i = 0; i < 3; ++i) {
+    TT_EXPECT_OK(tt_embedding_gather_update(other, &o, again.table, again.embeddings.data(),
+                                            again.embeddings.size(), again.views.data(),
+                                            again.views.size()));
+  }
+  EXPECT_EQ(run.embeddings.all_bits(), again.embeddings.all_bits());
+}
+
 TEST_P(EmbeddingGatherUpdateTest, BadArguments) {
   Random random;
   const Scene scene = random_scene(random, 10, {4, 6}, false);

@@ -1,16 +1,48 @@
 // tt_embedding_gather_backward and tt_embedding_gather_update: the lookups of the forward are written again,
 // sorted by embedding row, and each row's gradients are summed once.
+//
+// How many lookups there are is known to the device alone, since it alone knows the rows of a batch and what
+// dropout leaves of them. The host must not wait to learn it, so it plans with a bound: a batch may name one row
+// any number of times, so the least that the host can be sure of is
+//   sum over views and features of n * max(1, values of the table's longest row)
+// (TableFacts::longest, found when the table is created). Memory is reserved for the bound, about
+// kBytesPerLookup for each; kernels touch and go over the part that is used (Extent), so time follows the true
+// number. Where the bound is more than kMostReserved lookups, or the memory more than kReservedPart of the
+// device's - a few rows are far longer than the rest, and histories are not cut to a length -, the number is read
+// back after all: one wait, and memory as needed. The result is the same, bit for bit.
 #include <algorithm>
 
 #include "gather/lookups.h"
 #include "gather/merge.h"
 #include "gather/radix_sort.h"
 #include "gather/scan.h"
+#include "gather/table_facts.h"
 
 namespace tt::cuda {
 namespace {
 
 constexpr int64_t kMostWords = int64_t{1} << 32;  // lookups, bags and keys are 32-bit numbers
+constexpr int64_t kMostReserved = int64_t{1} << 28;
+constexpr int64_t kReservedPart = 8;
+// Keys and bags twice, starts of runs, and what sorting and long runs of up to some hundred columns take.
+constexpr int64_t kBytesPerLookup = 32;
+constexpr const char* kDoing = "embedding_gather_backward";
+
+/// A bound of the lookups of a pass, or -1 where it is too high to reserve memory for.
+int64_t most_lookups(const Table& table, const tt_gather_view* views, int32_t view_count) {
+  const TableFacts& facts = facts_of(table);
+  const int64_t limit =
+      std::min(kMostReserved, facts.device_bytes / kReservedPart / kBytesPerLookup);
+  int64_t most = 0;
+  for (int32_t v = 0; v < view_count; ++v) {
+    for (const int64_t longest : facts.longest) {
+      const int64_t values = std::max<int64_t>(longest, 1);
+      if (views[v].n > (limit - most) / values) return -1;
+      most += views[v].n * values;
+    }
+  }
+  return most;
+}
 
 /// Every embedding's keys: the ids that features may have, behind those of the embeddings before.
 struct KeyLayout {
@@ -90,8 +122,9 @@ class Backward {
         read_views(context_, scope_, plans_, staging_.at<AugmentationPlan>(plans_place_), views_);
     const int64_t bags = rows_ * table_.feature_count;
     int64_t* offsets = count_all(readings, bags);
-    KeysAndValues pairs{scope_.get<uint32_t>(lookups_), scope_.get<uint32_t>(lookups_)};
-    const KeysAndValues spare{scope_.get<uint32_t>(lookups_), scope_.get<uint32_t>(lookups_)};
+    const int64_t most = lookups_.most();
+    KeysAndValues pairs{scope_.get<uint32_t>(most), scope_.get<uint32_t>(most)};
+    const KeysAndValues spare{scope_.get<uint32_t>(most), scope_.get<uint32_t>(most)};
     LookupOutput output{offsets, pairs.keys, pairs.values, nullptr, 0};
     if (scaled()) output.scales = scope_.get<float>(bags);
     for_views(readings, [&](const Reading<1>& reading, const GatherFeature* features,
@@ -112,12 +145,11 @@ class Backward {
   void check_capacity(const tt_sparse_gradient* gradients) {
     bool sure = true;
     for (size_t t = 0; t < targets.size(); ++t) {
-      sure = sure && gradients[t].capacity >= std::min(targets[t].id_bound, lookups_);
+      sure = sure && gradients[t].capacity >= std::min(targets[t].id_bound, lookups_.most());
     }
     if (sure) return;
     std::vector<uint32_t> runs(targets.size() + 1);
-    read(context_, sorted_.table_runs, static_cast<int64_t>(runs.size()), runs.data(),
-         "embedding_gather_backward");
+    read(context_, sorted_.table_runs, static_cast<int64_t>(runs.size()), runs.data(), kDoing);
     for (size_t t = 0; t < targets.size(); ++t) {
       const int64_t touched = int64_t{runs[t + 1]} - runs[t];
       if (touched <= gradients[t].capacity) continue;
@@ -132,7 +164,7 @@ class Backward {
       targets[t].aligned =
           is_aligned(table_, features_, static_cast<int32_t>(t), targets[t], views_, view_count_);
     }
-    merge_runs(context_, scope_, sorted_, lookups_, gradient_rows_, targets, plan);
+    merge_runs(context_, scope_, sorted_, lookups_.most(), gradient_rows_, targets, plan);
   }
 
  private:
@@ -186,8 +218,7 @@ class Backward {
     }
   }
 
-  /// Where each bag's lookups begin, and how many there are; NULL where each bag has one. Waits for the
-  /// device: the lookups need memory.
+  /// Where each bag's lookups begin, and how many there are; NULL where each bag has one.
   int64_t* count_all(const std::vector<ViewReading>& readings, int64_t bags) {
     lookups_ = bags;
     if (!multi_valued()) return nullptr;
@@ -197,12 +228,20 @@ class Backward {
       count_lookups(context_, reading, features, table_.feature_count, blocks, first_row, offsets);
     });
     exclusive_scan(context_, scope_, offsets, bags, offsets + bags);
-    read(context_, offsets + bags, 1, &lookups_, "embedding_gather_backward");
-    if (lookups_ >= kMostWords) {
-      unsupported(format("%lld lookups are more than one backward pass can address.",
-                         static_cast<long long>(lookups_)));
-    }
+    const int64_t most = most_lookups(table_, views_, view_count_);
+    lookups_ = most >= 0 ? Extent::on_device(offsets + bags, most) : count_of(offsets + bags);
     return offsets;
+  }
+
+  /// Waits for the device.
+  int64_t count_of(const int64_t* total) {
+    int64_t lookups = 0;
+    read(context_, total, 1, &lookups, kDoing);
+    if (lookups >= kMostWords) {
+      unsupported(format("%lld lookups are more than one backward pass can address.",
+                         static_cast<long long>(lookups)));
+    }
+    return lookups;
   }
 
   Context& context_;
@@ -219,7 +258,7 @@ class Backward {
   size_t plans_place_ = 0, keys_place_ = 0, counts_place_ = 0, columns_place_ = 0,
          pieces_place_ = 0;
   int64_t rows_ = 0;  // of all views
-  int64_t lookups_ = 0;
+  Extent lookups_;
   SortedLookups sorted_{};
   GradientRows gradient_rows_{};
 };

@@ -236,8 +236,8 @@ __global__ void __launch_bounds__(kThreads) finish_kernel(Merge m) {
 }
 
 /// A long run has less than two segments for each kSegment lookups.
-int64_t most_segments(int64_t count) {
-  return 2 * (count / kSegment);
+int64_t most_segments(int64_t lookups) {
+  return 2 * (lookups / kSegment);
 }
 
 /// Tables that one set of kernels serves.
@@ -262,7 +262,7 @@ struct Launch {
   Part runs, long_runs;
 };
 
-std::vector<Launch> plan_launches(const Context& context, int64_t count,
+std::vector<Launch> plan_launches(const Context& context, int64_t lookups,
                                   const std::vector<MergeTarget>& targets) {
   std::vector<Launch> launches;
   const int64_t most = int64_t{context.device.multiprocessors} * kBlocksPerMultiprocessor;
@@ -286,8 +286,8 @@ std::vector<Launch> plan_launches(const Context& context, int64_t count,
                                target.first_key,
                                0,
                                0};
-        launch.runs.add(table, std::min(target.id_bound, count), most);
-        if (count > kSegment) launch.long_runs.add(table, most_segments(count), most);
+        launch.runs.add(table, std::min(target.id_bound, lookups), most);
+        if (lookups > kSegment) launch.long_runs.add(table, most_segments(lookups), most);
       }
       if (launch.runs.blocks > 0) launches.push_back(std::move(launch));
     }
@@ -295,12 +295,12 @@ std::vector<Launch> plan_launches(const Context& context, int64_t count,
   return launches;
 }
 
-LongRuns make_long_runs(Context& context, Scope& scope, int64_t count,
+LongRuns make_long_runs(Context& context, Scope& scope, int64_t lookups,
                         const std::vector<MergeTarget>& targets) {
   const auto tables = static_cast<int64_t>(targets.size());
   LongRuns all{};
-  all.run_capacity = count / kSegment;
-  all.segment_capacity = most_segments(count);
+  all.run_capacity = lookups / kSegment;
+  all.segment_capacity = most_segments(lookups);
   for (const MergeTarget& t : targets) {
     all.stride = std::max(all.stride, (int64_t{t.embedding.dim} + 3) / 4 * 4);
   }
@@ -335,18 +335,18 @@ void launch_all(Context& context, Merge m, const Launch& launch, const Staging& 
 
 }  // namespace
 
-void merge_runs(Context& context, Scope& scope, const SortedLookups& lookups, int64_t count,
+void merge_runs(Context& context, Scope& scope, const SortedLookups& lookups, int64_t most,
                 const GradientRows& rows, const std::vector<MergeTarget>& targets,
                 const OptimizerPlan& plan) {
-  if (count == 0) return;
-  std::vector<Launch> launches = plan_launches(context, count, targets);
+  if (most == 0) return;
+  std::vector<Launch> launches = plan_launches(context, most, targets);
   Staging staging;
   for (Launch& launch : launches) {
     for (Launch::Part* part : {&launch.runs, &launch.long_runs})
       part->place = staging.add(part->tables);
   }
   staging.send(context, scope);
-  const Merge m{nullptr, 0, lookups, rows, make_long_runs(context, scope, count, targets), plan};
+  const Merge m{nullptr, 0, lookups, rows, make_long_runs(context, scope, most, targets), plan};
   for (const Launch& launch : launches) {
     const auto run = [&](auto* kernels) { kernels(context, m, launch, staging); };
     if (launch.dtype == TT_FLOAT32) {

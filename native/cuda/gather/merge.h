@@ -35,8 +35,8 @@ struct MergeTarget {
 };
 
 /// Sums the gradients of each run in the order of its lookups and brings it to its table's target.
-/// count: lookups. plan: where targets are updated.
-void merge_runs(Context& context, Scope& scope, const SortedLookups& lookups, int64_t count,
+/// most: a bound of the number of lookups. plan: where targets are updated.
+void merge_runs(Context& context, Scope& scope, const SortedLookups& lookups, int64_t most,
                 const GradientRows& rows, const std::vector<MergeTarget>& targets,
                 const OptimizerPlan& plan);
 

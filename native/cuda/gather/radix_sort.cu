@@ -19,7 +19,7 @@ static_assert(kDigits == kThreads, "a thread a digit");
 
 struct Pass {
   KeysAndValues from, to;
-  int64_t count;
+  Extent extent;
   uint32_t* offsets;  // [digits, tiles]
   int shift, digits;
 };
@@ -30,37 +30,40 @@ __device__ __forceinline__ int digit_of(uint32_t key, const Pass& p) {
 
 __global__ void __launch_bounds__(kThreads) count_digits_kernel(Pass p) {
   TT_SHARED(uint32_t, counts, [kDigits]);
-  counts[threadIdx.x] = 0;
-  __syncthreads();
-  const int64_t begin = blockIdx.x * kTile;
-  for (int r = 0; r < kRounds; ++r) {
-    const int64_t i = begin + r * kThreads + static_cast<int>(threadIdx.x);
-    if (i < p.count) atomicAdd(&counts[digit_of(p.from.keys[i], p)], 1u);
+  const int64_t count = p.extent.count(), tiles = p.extent.tiles(kTile).count();
+  const int own = static_cast<int>(threadIdx.x);
+  for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    counts[own] = 0;  // which only this thread has read
+    __syncthreads();
+    for (int r = 0; r < kRounds; ++r) {
+      const int64_t i = tile * kTile + r * kThreads + own;
+      if (i < count) atomicAdd(&counts[digit_of(p.from.keys[i], p)], 1u);
+    }
+    __syncthreads();
+    if (own < p.digits) p.offsets[own * tiles + tile] = counts[own];
   }
-  __syncthreads();
-  const int digit = static_cast<int>(threadIdx.x);
-  if (digit < p.digits) p.offsets[int64_t{digit} * gridDim.x + blockIdx.x] = counts[digit];
 }
 
 // Each warp has kRounds * 32 pairs of the tile, behind each other; counts[w][d] is first the number of pairs
 // of digit d that warp w has seen, then where its first one goes.
-__global__ void __launch_bounds__(kThreads) move_kernel(Pass p) {
+__device__ __forceinline__ void move_tile(const Pass& p, int64_t count, int64_t tile,
+                                          int64_t tiles) {
   TT_SHARED(uint32_t, counts, [kWarps][kDigits]);
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   for (int d = lane; d < kDigits; d += 32) counts[warp][d] = 0;
   __syncwarp();
 
-  const int64_t begin = blockIdx.x * kTile + int64_t{warp} * (32 * kRounds);
+  const int64_t begin = tile * kTile + int64_t{warp} * (32 * kRounds);
   uint32_t keys[kRounds];
   uint32_t ranks[kRounds];  // among the warp's pairs of the same digit
 #pragma unroll
   for (int r = 0; r < kRounds; ++r) {
     keys[r] = 0;
     ranks[r] = 0;
-    if (begin + r * 32 >= p.count) continue;  // the same for the whole warp
+    if (begin + r * 32 >= count) continue;  // the same for the whole warp
     const int64_t i = begin + r * 32 + lane;
-    const bool there = i < p.count;
+    const bool there = i < count;
     if (there) keys[r] = p.from.keys[i];
     const int digit = there ? digit_of(keys[r], p) : kDigits;
     const unsigned peers = __match_any_sync(0xFFFFFFFFu, digit);
@@ -74,40 +77,46 @@ __global__ void __launch_bounds__(kThreads) move_kernel(Pass p) {
   __syncthreads();
   const int own = static_cast<int>(threadIdx.x);
   if (own < p.digits) {
-    uint32_t at = p.offsets[int64_t{own} * gridDim.x + blockIdx.x];
+    uint32_t at = p.offsets[own * tiles + tile];
     for (int w = 0; w < kWarps; ++w) {
-      const uint32_t count = counts[w][own];
+      const uint32_t seen = counts[w][own];
       counts[w][own] = at;
-      at += count;
+      at += seen;
     }
   }
   __syncthreads();
 #pragma unroll
   for (int r = 0; r < kRounds; ++r) {
     const int64_t i = begin + r * 32 + lane;
-    if (i >= p.count) continue;
+    if (i >= count) continue;
     const uint32_t to = counts[warp][digit_of(keys[r], p)] + ranks[r];
     p.to.keys[to] = keys[r];
     p.to.values[to] = p.from.values[i];
   }
+  __syncwarp();  // before the next tile's counts
+}
+
+__global__ void __launch_bounds__(kThreads) move_kernel(Pass p) {
+  const int64_t count = p.extent.count(), tiles = p.extent.tiles(kTile).count();
+  for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) move_tile(p, count, tile, tiles);
 }
 
 }  // namespace
 
 KeysAndValues radix_sort(Context& context, Scope& scope, KeysAndValues pairs, KeysAndValues spare,
-                         int64_t count, int bits) {
-  if (count < 2 || bits == 0) return pairs;
-  const int64_t tiles = (count + kTile - 1) / kTile;
+                         const Extent& count, int bits) {
+  if (count.most() < 2 || bits == 0) return pairs;
+  const Extent tiles = count.tiles(kTile);
   const int passes = (bits + kDigitBits - 1) / kDigitBits;
   const int digit_bits = (bits + passes - 1) / passes;
   const int digits = 1 << digit_bits;
-  auto* offsets = scope.get<uint32_t>(digits * tiles);
+  auto* offsets = scope.get<uint32_t>(digits * tiles.most());
   auto* total = scope.get<uint32_t>(1);
-  const dim3 grid(static_cast<unsigned>(tiles)), block(kThreads);
+  const dim3 grid = grid_over(context, tiles), block(kThreads);
   for (int pass = 0; pass < passes; ++pass) {
     const Pass p{pairs, spare, count, offsets, pass * digit_bits, digits};
     check(TT_LAUNCH(count_digits_kernel, grid, block, 0, context.stream, p), "sorting lookups");
-    exclusive_scan(context, scope, offsets, digits * tiles, total);
+    exclusive_scan(context, scope, offsets, tiles.times(digits), total);
     check(TT_LAUNCH(move_kernel, grid, block, 0, context.stream, p), "sorting lookups");
     std::swap(pairs, spare);
   }

@@ -1,7 +1,7 @@
 // A stable radix sort of 32-bit keys with 32-bit values.
 #pragma once
 
-#include "context.h"
+#include "gather/extent.h"
 
 namespace tt::cuda {
 
@@ -13,6 +13,6 @@ struct KeysAndValues {
 /// Sorts count < 2^32 pairs by the low `bits` of the keys; equal keys stay in their order. Returns where the
 /// result lies: in `pairs` or in `spare`, both [count].
 KeysAndValues radix_sort(Context& context, Scope& scope, KeysAndValues pairs, KeysAndValues spare,
-                         int64_t count, int bits);
+                         const Extent& count, int bits);
 
 }  // namespace tt::cuda

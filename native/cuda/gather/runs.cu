@@ -13,30 +13,37 @@ __device__ __forceinline__ bool begins_run(const uint32_t* keys, int64_t i) {
 }
 
 __global__ void __launch_bounds__(kScanThreads)
-    count_runs_kernel(const uint32_t* keys, int64_t count, uint32_t* runs) {
-  uint32_t own = 0;
-  for (int k = 0; k < kItems; ++k) {
-    const int64_t i = blockIdx.x * kTile + k * kScanThreads + static_cast<int>(threadIdx.x);
-    if (i < count && begins_run(keys, i)) ++own;
+    count_runs_kernel(const uint32_t* keys, Extent extent, uint32_t* runs) {
+  const int64_t count = extent.count();
+  for (int64_t tile = blockIdx.x; tile * kTile < count; tile += gridDim.x) {
+    uint32_t own = 0;
+    for (int k = 0; k < kItems; ++k) {
+      const int64_t i = tile * kTile + k * kScanThreads + static_cast<int>(threadIdx.x);
+      if (i < count && begins_run(keys, i)) ++own;
+    }
+    uint32_t total;
+    block_exclusive_sum(own, total);
+    if (threadIdx.x == 0) runs[tile] = total;
   }
-  uint32_t total;
-  block_exclusive_sum(own, total);
-  if (threadIdx.x == 0) runs[blockIdx.x] = total;
 }
 
-// runs: of the tiles before each; of all behind the last.
+// runs: of the tiles before each; *all_runs: of all.
 __global__ void __launch_bounds__(kScanThreads)
-    write_runs_kernel(const uint32_t* keys, int64_t count, const uint32_t* runs, uint32_t* starts) {
-  uint32_t at = runs[blockIdx.x];
-  for (int k = 0; k < kItems; ++k) {
-    const int64_t i = blockIdx.x * kTile + k * kScanThreads + static_cast<int>(threadIdx.x);
-    const bool begins = i < count && begins_run(keys, i);
-    uint32_t total;
-    const uint32_t before = block_exclusive_sum(begins ? 1u : 0u, total);
-    if (begins) starts[at + before] = static_cast<uint32_t>(i);
-    at += total;
+    write_runs_kernel(const uint32_t* keys, Extent extent, const uint32_t* runs,
+                      const uint32_t* all_runs, uint32_t* starts) {
+  const int64_t count = extent.count();
+  for (int64_t tile = blockIdx.x; tile * kTile < count; tile += gridDim.x) {
+    uint32_t at = runs[tile];
+    for (int k = 0; k < kItems; ++k) {
+      const int64_t i = tile * kTile + k * kScanThreads + static_cast<int>(threadIdx.x);
+      const bool begins = i < count && begins_run(keys, i);
+      uint32_t total;
+      const uint32_t before = block_exclusive_sum(begins ? 1u : 0u, total);
+      if (begins) starts[at + before] = static_cast<uint32_t>(i);
+      at += total;
+    }
   }
-  if (blockIdx.x == 0 && threadIdx.x == 0) starts[runs[gridDim.x]] = static_cast<uint32_t>(count);
+  if (blockIdx.x == 0 && threadIdx.x == 0) starts[*all_runs] = static_cast<uint32_t>(count);
 }
 
 /// The first run whose key is at least `key`.
@@ -69,26 +76,28 @@ __global__ void __launch_bounds__(kScanThreads)
 }  // namespace
 
 SortedLookups find_runs(Context& context, Scope& scope, const uint32_t* keys, const uint32_t* bags,
-                        int64_t count, const int64_t* first_keys, int32_t tables,
+                        const Extent& count, const int64_t* first_keys, int32_t tables,
                         int64_t* const* counts) {
   constexpr const char* kDoing = "finding runs of lookups";
-  const int64_t tiles = (count + kTile - 1) / kTile;
-  auto* runs = scope.get<uint32_t>(tiles + 1);
-  auto* starts = scope.get<uint32_t>(count + 1);
+  const Extent tiles = count.tiles(kTile);
+  auto* runs = scope.get<uint32_t>(tiles.most());
+  auto* all_runs = scope.get<uint32_t>(1);
+  auto* starts = scope.get<uint32_t>(count.most() + 1);
   auto* table_runs = scope.get<uint32_t>(int64_t{tables} + 1);
-  const dim3 grid(static_cast<unsigned>(tiles)), block(kScanThreads);
-  if (tiles > 0) {
+  const dim3 grid = grid_over(context, tiles), block(kScanThreads);
+  const bool any = tiles.most() > 0;
+  if (any) {
     check(TT_LAUNCH(count_runs_kernel, grid, block, 0, context.stream, keys, count, runs), kDoing);
   }
-  exclusive_scan(context, scope, runs, tiles, runs + tiles);
-  if (tiles > 0) {
-    check(TT_LAUNCH(write_runs_kernel, grid, block, 0, context.stream, keys, count, runs, starts),
+  exclusive_scan(context, scope, runs, tiles, all_runs);
+  if (any) {
+    check(TT_LAUNCH(write_runs_kernel, grid, block, 0, context.stream, keys, count, runs, all_runs,
+                    starts),
           kDoing);
   }
-  check(
-      TT_LAUNCH(table_runs_kernel, grid_for(int64_t{tables} + 1, kScanThreads), block, 0,
-                context.stream, keys, starts, runs + tiles, first_keys, tables, table_runs, counts),
-      kDoing);
+  check(TT_LAUNCH(table_runs_kernel, grid_for(int64_t{tables} + 1, kScanThreads), block, 0,
+                  context.stream, keys, starts, all_runs, first_keys, tables, table_runs, counts),
+        kDoing);
   return SortedLookups{keys, bags, starts, table_runs};
 }
 

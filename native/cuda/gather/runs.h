@@ -1,7 +1,7 @@
 // Runs of equal keys in sorted lookups, and how they fall to embedding tables.
 #pragma once
 
-#include "context.h"
+#include "gather/extent.h"
 
 namespace tt::cuda {
 
@@ -16,7 +16,7 @@ struct SortedLookups {
 /// first_keys: device [tables + 1]; counts: device [tables], where the number of each table's runs goes, NULL
 /// entries: nowhere; or NULL. count: lookups, < 2^32.
 SortedLookups find_runs(Context& context, Scope& scope, const uint32_t* keys, const uint32_t* bags,
-                        int64_t count, const int64_t* first_keys, int32_t tables,
+                        const Extent& count, const int64_t* first_keys, int32_t tables,
                         int64_t* const* counts);
 
 }  // namespace tt::cuda

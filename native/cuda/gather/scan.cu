@@ -21,22 +21,25 @@ __device__ __forceinline__ T load_items(const T* items, int64_t begin, int64_t c
 
 template <class T>
 __global__ void __launch_bounds__(kScanThreads)
-    tile_sums_kernel(const T* items, int64_t count, T* sums) {
-  T own[kItems];
-  const int64_t begin = blockIdx.x * kTile + int64_t{threadIdx.x} * kItems;
-  T total;
-  block_exclusive_sum(load_items(items, begin, count, own), total);
-  if (threadIdx.x == 0) sums[blockIdx.x] = total;
+    tile_sums_kernel(const T* items, Extent extent, T* sums) {
+  const int64_t count = extent.count();
+  for (int64_t tile = blockIdx.x; tile * kTile < count; tile += gridDim.x) {
+    T own[kItems], total;
+    const int64_t begin = tile * kTile + int64_t{threadIdx.x} * kItems;
+    block_exclusive_sum(load_items(items, begin, count, own), total);
+    if (threadIdx.x == 0) sums[tile] = total;
+  }
 }
 
-// Each block scans its tile behind before[block]. before NULL: one block goes over all tiles.
+// Each tile is scanned behind before[tile]. before NULL: the one block carries the sum from tile to tile.
 template <class T>
 __global__ void __launch_bounds__(kScanThreads)
-    scan_kernel(T* items, int64_t count, const T* before, T* total) {
-  T sum = before != nullptr ? before[blockIdx.x] : T{0};
-  const int64_t end = before != nullptr ? blockIdx.x * kTile + 1 : count;
-  for (int64_t tile = blockIdx.x * kTile; tile < end; tile += kTile) {
-    const int64_t begin = tile + int64_t{threadIdx.x} * kItems;
+    scan_kernel(T* items, Extent extent, const T* before, T* total) {
+  const int64_t count = extent.count();
+  T sum = 0;
+  for (int64_t tile = blockIdx.x; tile * kTile < count; tile += gridDim.x) {
+    if (before != nullptr) sum = before[tile];
+    const int64_t begin = tile * kTile + int64_t{threadIdx.x} * kItems;
     T own[kItems], tile_total;
     T at = sum + block_exclusive_sum(load_items(items, begin, count, own), tile_total);
 #pragma unroll
@@ -52,17 +55,17 @@ __global__ void __launch_bounds__(kScanThreads)
 }  // namespace
 
 template <class T>
-void exclusive_scan(Context& context, Scope& scope, T* items, int64_t count, T* total) {
+void exclusive_scan(Context& context, Scope& scope, T* items, const Extent& count, T* total) {
   const dim3 block(kScanThreads);
-  if (count <= kOneBlock) {
+  if (count.most() <= kOneBlock) {
     check(
         TT_LAUNCH(scan_kernel<T>, dim3(1), block, 0, context.stream, items, count, nullptr, total),
         "prefix sums");
     return;
   }
-  const int64_t tiles = (count + kTile - 1) / kTile;
-  auto* sums = scope.get<T>(tiles);
-  const dim3 grid(static_cast<unsigned>(tiles));
+  const Extent tiles = count.tiles(kTile);
+  auto* sums = scope.get<T>(tiles.most());
+  const dim3 grid = grid_over(context, tiles);
   check(TT_LAUNCH(tile_sums_kernel<T>, grid, block, 0, context.stream, items, count, sums),
         "prefix sums");
   exclusive_scan(context, scope, sums, tiles, total);
@@ -70,7 +73,7 @@ void exclusive_scan(Context& context, Scope& scope, T* items, int64_t count, T* 
         "prefix sums");
 }
 
-template void exclusive_scan(Context&, Scope&, uint32_t*, int64_t, uint32_t*);
-template void exclusive_scan(Context&, Scope&, int64_t*, int64_t, int64_t*);
+template void exclusive_scan(Context&, Scope&, uint32_t*, const Extent&, uint32_t*);
+template void exclusive_scan(Context&, Scope&, int64_t*, const Extent&, int64_t*);
 
 }  // namespace tt::cuda

@@ -1,7 +1,7 @@
 // Prefix sums.
 #pragma once
 
-#include "context.h"
+#include "gather/extent.h"
 
 namespace tt::cuda {
 
@@ -33,9 +33,9 @@ __device__ __forceinline__ T block_exclusive_sum(T value, T& total) {
   return before_warp + sum - value;
 }
 
-/// items [count] become the sums of those before; *total: of all. total: device, may be items + count.
-/// T: uint32_t or int64_t.
+/// items [count] become the sums of those before; *total: of all. total: device, may be items + count where
+/// the host knows the count. T: uint32_t or int64_t.
 template <class T>
-void exclusive_scan(Context& context, Scope& scope, T* items, int64_t count, T* total);
+void exclusive_scan(Context& context, Scope& scope, T* items, const Extent& count, T* total);
 
 }  // namespace tt::cuda
