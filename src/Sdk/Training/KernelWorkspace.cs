@@ -7,10 +7,18 @@ namespace Twintail.Training;
 internal abstract class KernelWorkspace
 {
     protected const int Float = sizeof(float);
+    protected const double BestItems = 20; // of a user: wanted, and kept until they are cut
+    protected const double KeptItems = 276;
 
     protected KernelWorkspace(TrainingShape shape) => Shape = shape;
 
     protected TrainingShape Shape { get; }
+
+    /// <summary>What is taken for what is asked for, in the mean.</summary>
+    protected virtual double Slack => 1;
+
+    /// <summary>Users of a block of the evaluation.</summary>
+    protected double RankedUsers => Math.Min(MemoryParts.EvaluationUsers, Shape.Users);
 
     /// <summary>
     /// The operations in the order of a step, then of an evaluation. One that needs more than there is takes it in further pieces, and
@@ -24,7 +32,7 @@ internal abstract class KernelWorkspace
         {
             if (needed > reserved)
             {
-                reserved = needed + (reserved / 2);
+                reserved = (Slack * needed) + (reserved / 2);
             }
         }
 
@@ -119,11 +127,10 @@ internal sealed class CpuWorkspace : KernelWorkspace
 
     protected override double Ranking()
     {
-        const double Best = 20, Candidates = 276; // of a query: wanted, and kept until they are cut
-        double block = Math.Min(768, Math.Max(192, 2048.0 / (4 * _threads)));
-        double slices = Math.Max(1, Math.Min(4 * _threads / (2048 / block), Shape.Items / 4096.0));
-        return (_threads * block * ((Candidates * sizeof(long)) + (Float * Shape.Options.Dimension))) + (slices * 2048 * Best * sizeof(long))
-            + (Float * (double)Shape.Items);
+        double block = Math.Min(768, Math.Max(192, RankedUsers / (4 * _threads)));
+        double slices = Math.Max(1, Math.Min(4 * _threads / Math.Ceiling(RankedUsers / block), Shape.Items / 4096.0));
+        double lists = _threads * block * ((KeptItems * sizeof(long)) + (Float * Shape.Options.Dimension));
+        return lists + (slices * RankedUsers * BestItems * sizeof(long)) + (Float * (double)Shape.Items);
     }
 }
 
@@ -138,6 +145,9 @@ internal sealed class CudaWorkspace : KernelWorkspace
 
     public CudaWorkspace(TrainingShape shape, long freeBytes)
         : base(shape) => _mostReserved = freeBytes < 0 ? MostReserved : Math.Min(MostReserved, freeBytes / ReservedPart / ReservedBytes);
+
+    /// <summary>Pieces are at least half of what there is.</summary>
+    protected override double Slack => 1.25;
 
     protected override double UserUpdate() =>
         Update(Shape.Batch, Shape.UserValues.Most, Shape.Batch * Shape.UserValues.ClickedMean, Shape.Layout.Users.Count);
@@ -156,12 +166,17 @@ internal sealed class CudaWorkspace : KernelWorkspace
 
     protected override double Loss(long n, long m)
     {
-        double width = RoundUp(Shape.Options.Dimension, 16);
+        double width = RoundUp(Shape.Options.Dimension, Shape.Options.Dimension <= 128 ? 32 : 256);
         double packed = Shape.Options.Precision == Ops.Precision.Bfloat16 ? 2 * width : 6 * width;
         return (n * (packed + (Splits(n, m) * ((Float * width) + 8)) + 36)) + (m * (packed + (Splits(m, n) * ((Float * width) + 8)) + 36));
     }
 
-    protected override double Ranking() => (Float * (double)Shape.Items) + (2048 * 276 * sizeof(long) * 4.0);
+    protected override double Ranking()
+    {
+        double blocks = Math.Ceiling(RankedUsers / 64), wanted = 4 * Multiprocessors / blocks;
+        double slices = Math.Max(1, Math.Min(Math.Floor(wanted), Math.Floor(Shape.Items / 2048.0)));
+        return (slices * RankedUsers * KeptItems * sizeof(long)) + (Float * (double)Shape.Items);
+    }
 
     /// <summary>Parts that a row's columns are divided into, so that few rows fill the device, too.</summary>
     private static double Splits(long rows, long columns)

@@ -7,8 +7,10 @@ namespace Twintail.Training;
 /// <summary>What a training keeps on its device, part by part: what <see cref="Network"/>, <see cref="TrainingStep"/> and an evaluation take.</summary>
 internal static class MemoryParts
 {
+    /// <summary>A block of <see cref="Evaluation.Evaluator"/>.</summary>
+    public const int EvaluationUsers = 2048;
+
     private const int Float = sizeof(float);
-    private const int EvaluationUsers = 2048; // of Evaluator
     private const int EncodedRows = 4096; // of TwoTowerModel
 
     public static IReadOnlyList<MemoryPart> Of(TrainingShape shape, Device device, long freeBytes, bool evaluates)
