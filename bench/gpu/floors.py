@@ -22,12 +22,17 @@ def measure(torch, time_ms, quick=False):
         median, _ = time_ms(lambda: torch.matmul(a, b))
         floors["tflops"][name] = 2 * size**3 / median / 1e9
     torch.backends.cuda.matmul.allow_tf32 = False
+    floors["copy_tb_s"] = copy_tb_s(torch, time_ms)
+    floors["clock_mhz"] = clock_mhz(torch)
+    return floors
+
+
+def copy_tb_s(torch, time_ms):
+    """Read + written, of a copy far larger than the caches."""
     source = torch.empty(2**30, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     median, _ = time_ms(lambda: target.copy_(source))
-    floors["copy_tb_s"] = 2 * source.numel() / median / 1e9
-    floors["clock_mhz"] = clock_mhz(torch)
-    return floors
+    return 2 * source.numel() / median / 1e9
 
 
 def clock_mhz(torch):
@@ -50,3 +55,18 @@ def loss_floor_ms(floors, n, m, d, dtype):
     }
     name = max(limits, key=limits.get)
     return limits[name], name
+
+
+def gather_bytes(lookup_bytes, n, width):
+    """Forward without augmentation: each value's vector read (again where it occurs again), each result written."""
+    return lookup_bytes + 4 * n * width
+
+
+def two_views_bytes(lookup_bytes, n, width, kept_by_either):
+    """Vectors of the values that either view keeps read once, both results written."""
+    return kept_by_either * lookup_bytes + 2 * 4 * n * width
+
+
+def update_bytes(touched_row_bytes, n, width):
+    """Both gradients read; weights and one state of each row touched, read and written. touched_row_bytes: of weights and state."""
+    return 2 * 4 * n * width + 2 * touched_row_bytes

@@ -1,6 +1,48 @@
-"""Draws the times in gpu.json: python3 plot.py DIR/gpu.json writes DIR/gpu.png."""
+"""Draws what is in gpu.json: python3 plot.py DIR/gpu.json writes DIR/gpu.png (losses), DIR/gather.png and DIR/step.png."""
 import json
+import os
 import sys
+
+
+def losses(plt, rows, _):
+    panels = sorted({(row["dtype"], row["d"]) for row in rows})
+    figure, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels), 4), squeeze=False)
+    for axis, (dtype, d) in zip(axes[0], panels):
+        here = [row for row in rows if (row["dtype"], row["d"]) == (dtype, d)]
+        for who in dict.fromkeys(row["who"] for row in here):
+            points = sorted((row["n"], row["ms_median"]) for row in here if row["who"] == who)
+            axis.plot(*zip(*points), marker="o", label=who)
+        floor = sorted({(row["n"], row["floor_ms"]) for row in here if "floor_ms" in row})
+        if floor:
+            axis.plot(*zip(*floor), "k--", label="floor")
+        axis.set(xscale="log", yscale="log", xlabel="n = m", ylabel="ms, forward + backward", title=f"{dtype}, d = {d}")
+        axis.legend(fontsize="small")
+    return figure
+
+
+def bars(plt, rows, label, value, unit, line=None):
+    """One bar for each row; `line`: what the device allows."""
+    figure, axis = plt.subplots(figsize=(9, 1 + 0.3 * len(rows)))
+    names = list(dict.fromkeys(row["who"] for row in rows))
+    axis.barh(range(len(rows)), [row[value] for row in rows], color=[f"C{names.index(row['who'])}" for row in rows])
+    axis.set_yticks(range(len(rows)), [label(row) for row in rows], fontsize="small")
+    axis.invert_yaxis()
+    axis.set_xlabel(unit)
+    if line:
+        axis.axvline(line, color="k", linestyle="--", label="copy bandwidth of this run")
+        axis.legend(fontsize="small")
+    return figure
+
+
+def gather(plt, rows, device):
+    copy = device.get("gather_copy_tb_s")
+    return bars(plt, rows, lambda row: f'{row["case"]}, {row["data"]}, n={row["n"]}: {row["who"]}', "gb_s", "useful GB/s",
+                copy * 1e3 if copy else None)
+
+
+def step(plt, rows, _):
+    return bars(plt, [row for row in rows if row.get("clicks_per_s")], lambda row: f'{row["case"]}, {row["dtype"]}: {row["who"]}',
+                "clicks_per_s", "clicks/s")
 
 
 def main(path):
@@ -13,26 +55,19 @@ def main(path):
     import matplotlib.pyplot as plt
     with open(path) as file:
         result = json.load(file)
-    rows = [row for row in result["rows"] if "ms_median" in row]
-    panels = sorted({(row["dtype"], row["d"]) for row in rows})
-    if not panels:
+    timed = [row for row in result["rows"] if "ms_median" in row or row.get("clicks_per_s")]
+    if not timed:
         sys.exit(f"plot.py: error: {path} holds no timed row")
-    figure, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels), 4), squeeze=False)
-    for axis, (dtype, d) in zip(axes[0], panels):
-        here = [row for row in rows if (row["dtype"], row["d"]) == (dtype, d)]
-        for who in dict.fromkeys(row["who"] for row in here):
-            points = sorted((row["n"], row["ms_median"]) for row in here if row["who"] == who)
-            axis.plot(*zip(*points), marker="o", label=who)
-        floor = sorted({(row["n"], row["floor_ms"]) for row in here if "floor_ms" in row})
-        if floor:
-            axis.plot(*zip(*floor), "k--", label="floor")
-        axis.set(xscale="log", yscale="log", xlabel="n = m", ylabel="ms, forward + backward", title=f"{dtype}, d = {d}")
-        axis.legend(fontsize="small")
-    figure.suptitle((result["device"] or {}).get("device", "dry run on a CPU"))
-    figure.tight_layout()
-    target = path.rsplit(".", 1)[0] + ".png"
-    figure.savefig(target, dpi=110)
-    print(f"wrote {target}")
+    device = result["device"] or {}
+    for name, groups, draw in (("gpu", ("losses",), losses), ("gather", ("gather",), gather), ("step", ("step", "epochs"), step)):
+        rows = [row for row in timed if row["group"] in groups]
+        if rows:
+            figure = draw(plt, rows, device)
+            figure.suptitle(device.get("device", "dry run on a CPU" if not device else ""))
+            figure.tight_layout()
+            target = os.path.join(os.path.dirname(path), f"{name}.png")
+            figure.savefig(target, dpi=110)
+            print(f"wrote {target}")
 
 
 if __name__ == "__main__":

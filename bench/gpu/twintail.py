@@ -4,6 +4,11 @@ import os
 
 CPU, CUDA = 0, 1
 PRECISION = {"float32": 0, "bfloat16": 1}
+SUM, MEAN = 0, 1                                                    # tt_pooling
+RANDOM_MASK, VALUE_DROPOUT, CORRELATED, LIST_DROPOUT = 1, 2, 8, 16  # tt_transform
+ROWWISE_ADAGRAD, ADAM = 2, 3                                        # tt_optimizer_kind
+LINEAR, RELU = 0, 1                                                 # tt_activation
+DEVICE_TO_DEVICE = 2                                                # tt_copy
 
 
 class Error(c.Structure):
@@ -31,8 +36,67 @@ class SampledSoftmaxArgs(c.Structure):
                                                   "grad_inverse_temperature")]]
 
 
+class ContrastiveArgs(c.Structure):
+    _fields_ = [("struct_size", c.c_int32), ("d", c.c_int32), ("m", c.c_int64),
+                *[(name, c.c_void_p) for name in ("view1", "view2", "ids", "weights")],
+                ("inverse_temperature", c.c_float), ("scale", c.c_float), ("symmetric", c.c_int32), ("precision", c.c_int32),
+                *[(name, c.c_void_p) for name in ("loss", "total", "grad_view1", "grad_view2", "grad_inverse_temperature")]]
+
+
+class Feature(c.Structure):
+    _fields_ = [("offsets", c.c_void_p), ("values", c.c_void_p), ("value_count", c.c_int64), ("vocabulary", c.c_int32),
+                ("embedding", c.c_int32), ("pooling", c.c_int32), ("through_list", c.c_int32)]
+
+
+class FeatureTableOptions(c.Structure):
+    _fields_ = [("struct_size", c.c_int32), ("feature_count", c.c_int32), ("features", c.POINTER(Feature)), ("rows", c.c_int64),
+                ("catalogue_rows", c.c_int64), ("list_offsets", c.c_void_p), ("list_rows", c.c_void_p), ("list_count", c.c_int64)]
+
+
+class Augmentation(c.Structure):
+    _fields_ = [("struct_size", c.c_int32), ("transforms", c.c_uint32), ("maskable", c.c_uint64),
+                ("correlated", c.POINTER(c.c_uint64)), ("mask_rate", c.c_float), ("value_rate", c.c_float),
+                ("list_rate", c.c_float), ("second_view", c.c_int32), ("seed_scope", c.c_int32), ("purpose", c.c_uint32),
+                ("seed", c.c_uint64), ("step", c.c_int64)]
+
+
+class Embedding(c.Structure):
+    _fields_ = [("weights", c.c_void_p), ("state1", c.c_void_p), ("state2", c.c_void_p), ("rows", c.c_int64),
+                ("dim", c.c_int32), ("dtype", c.c_int32)]
+
+
+class GatherView(c.Structure):
+    _fields_ = [("rows", c.c_void_p), ("left_out", c.c_void_p), ("augmentation", c.POINTER(Augmentation)),
+                ("vectors", c.c_void_p), ("n", c.c_int64), ("ld", c.c_int64), ("row_base", c.c_int64), ("view", c.c_int32),
+                ("reserved", c.c_int32)]
+
+
+class Optimizer(c.Structure):
+    _fields_ = [("struct_size", c.c_int32), ("kind", c.c_int32), ("learning_rate", c.c_float), ("epsilon", c.c_float),
+                ("beta1", c.c_float), ("beta2", c.c_float), ("weight_decay", c.c_float), ("reserved", c.c_int32),
+                ("step", c.c_int64)]
+
+
+def sized(struct, **fields):
+    """A struct with its struct_size filled in."""
+    return struct(struct_size=c.sizeof(struct), **fields)
+
+
 class TwintailError(RuntimeError):
     pass
+
+
+P, I32, I64, U32, U64 = c.c_void_p, c.c_int32, c.c_int64, c.c_uint32, c.c_uint64
+SIGNATURES = {
+    "tt_context_create": [P, P], "tt_context_destroy": [P], "tt_context_synchronize": [P], "tt_context_get_info": [P, P],
+    "tt_alloc": [P, I64, P], "tt_free": [P, P], "tt_memory_copy": [P, P, P, I64, I32],
+    "tt_fill_uniform": [P, U64, U32, I64, c.c_float, c.c_float, I64, P], "tt_sample_rows": [P, U64, U32, I64, I64, I64, P],
+    "tt_feature_table_create": [P, P, P], "tt_feature_table_destroy": [P],
+    "tt_embedding_gather": [P, P, P, I32, P, I32], "tt_augmented_values": [P, P, P, I32, P, P, P, I64],
+    "tt_embedding_gather_update": [P, P, P, P, I32, P, I32], "tt_dense_update": [P, P, P, P, P, P, I64],
+    "tt_linear": [P, I64, I32, I32, P, P, P, I32, P], "tt_linear_backward": [P, I64, I32, I32, P, P, I32, P, P, P, P, P],
+    "tt_sampled_softmax": [P, P], "tt_contrastive": [P, P],
+}
 
 
 class Library:
@@ -42,9 +106,9 @@ class Library:
         if plugin:
             os.environ["TWINTAIL_CUDA_PLUGIN"] = os.path.abspath(plugin)
         self.lib = c.CDLL(os.path.abspath(path))
-        for name in ("tt_context_create", "tt_context_destroy", "tt_context_synchronize", "tt_context_get_info",
-                     "tt_sampled_softmax"):
-            getattr(self.lib, name).restype = c.c_int32
+        for name, arguments in SIGNATURES.items():
+            function = getattr(self.lib, name)
+            function.argtypes, function.restype = arguments, c.c_int32
         self.lib.tt_last_error.restype = None
 
     def check(self, status):
@@ -76,6 +140,26 @@ class Context:
         args = SampledSoftmaxArgs(struct_size=c.sizeof(SampledSoftmaxArgs), d=d, n=n, m=m, scale=scale,
                                   inverse_temperature=inverse_temperature, precision=PRECISION[precision], **pointers)
         self.native.check(self.native.lib.tt_sampled_softmax(self.handle, c.byref(args)))
+
+    def call(self, name, *arguments):
+        """Any function that takes the context first; structs and arrays of them go as c.byref or as they are."""
+        status = getattr(self.native.lib, name)(self.handle, *arguments)
+        if status != 0:
+            self.native.check(status)
+
+
+class FeatureTable:
+    """features: a list of Feature; the memory behind them must outlive the table."""
+
+    def __init__(self, context, features, rows, catalogue_rows=0, list_offsets=None, list_rows=None, list_count=0):
+        self.native, self.handle = context.native, c.c_void_p()
+        self.features = (Feature * len(features))(*features)
+        options = sized(FeatureTableOptions, feature_count=len(features), features=self.features, rows=rows,
+                        catalogue_rows=catalogue_rows, list_offsets=list_offsets, list_rows=list_rows, list_count=list_count)
+        context.call("tt_feature_table_create", c.byref(options), c.byref(self.handle))
+
+    def close(self):
+        self.native.check(self.native.lib.tt_feature_table_destroy(self.handle))
 
 
 def self_check(path, plugin=None):

@@ -1,0 +1,201 @@
+"""What every group of the bench shares: the device, our contexts, the clock, and the file of results."""
+import ctypes
+import json
+import os
+import statistics
+import sys
+import time
+
+import torch
+
+import twintail
+
+
+class Clock:
+    """Median and minimum of one call in milliseconds, by CUDA events or, in a dry run, the host's clock."""
+
+    def __init__(self, on_gpu, stream, seconds):
+        self.on_gpu, self.stream, self.seconds = on_gpu, stream, seconds
+
+    def __call__(self, call):
+        call()  # compiles, allocates
+        first = self._once(call)
+        times = [self._once(call) for _ in range(max(3, min(50, int(self.seconds * 1e3 / max(first, 1e-3)))))]
+        return statistics.median(times), min(times)
+
+    def _once(self, call):
+        if not self.on_gpu:
+            start = time.perf_counter()
+            call()
+            return (time.perf_counter() - start) * 1e3
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record(self.stream)
+        call()
+        end.record(self.stream)
+        end.synchronize()
+        return start.elapsed_time(end)
+
+    def series(self, call, count, repeats=5):
+        """`count` calls in a row, without waiting in between, so that a short call is not hidden by its own launch. Per call, in ms:
+        on the device (events), in all (until the device is done), and what the host needed to hand the work over."""
+        call()
+        self._wait()
+        runs = [self._series(call, count) for _ in range(repeats)]
+        device = [run[0] for run in runs]
+        return {"ms_median": statistics.median(device), "ms_min": min(device),
+                "wall_ms": statistics.median(run[1] for run in runs), "host_ms": statistics.median(run[2] for run in runs)}
+
+    def _series(self, call, count):
+        begin = time.perf_counter()
+        if self.on_gpu:
+            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            start.record(self.stream)
+        for _ in range(count):
+            call()
+        if self.on_gpu:
+            end.record(self.stream)
+        handed_over = time.perf_counter()
+        self._wait()
+        wall = time.perf_counter() - begin
+        device = start.elapsed_time(end) if self.on_gpu else wall * 1e3
+        return device / count, wall * 1e3 / count, (handed_over - begin) * 1e3 / count
+
+    def _wait(self):
+        if self.on_gpu:
+            self.stream.synchronize()
+
+
+class Session:
+    """One process's device, context and budget. Work of PyTorch and of ours goes to the same stream."""
+
+    def __init__(self, options):
+        self.options, self.on_gpu = options, not options.dry_run
+        self.deadline = time.monotonic() + options.seconds
+        self.device = torch.device("cuda" if self.on_gpu else "cpu")
+        self.stream = torch.cuda.Stream() if self.on_gpu else None
+        self.clock = Clock(self.on_gpu, self.stream, 0.05 if options.quick or options.dry_run else 0.3)
+        if options.simt:
+            os.environ["SIMT_HOST_GUARD"] = "0"  # PyTorch's CPU ops read the results where they are
+        self.library = twintail.Library(options.core, options.plugin)
+        self.taken = []
+        self.contexts = {"twintail": self.open_context()}
+        if options.hopper:
+            os.environ["TWINTAIL_CUDA_KERNELS"] = "hopper"
+            self.contexts["twintail-hopper"] = self.open_context()
+            del os.environ["TWINTAIL_CUDA_KERNELS"]
+
+    @property
+    def context(self):
+        return self.contexts["twintail"]
+
+    def open_context(self):
+        on_cuda = self.on_gpu or self.options.simt
+        return twintail.Context(self.library, twintail.CUDA if on_cuda else twintail.CPU,
+                                self.stream.cuda_stream if self.on_gpu else None)
+
+    def left(self):
+        return self.deadline - time.monotonic()
+
+    def generator(self, seed):
+        return torch.Generator(device=self.device).manual_seed(seed)
+
+    def give(self, tensor):
+        """The tensor in memory that our ops may read and write. A GPU takes PyTorch's as it is; the kernels' CPU run, which tells
+        device memory from the host's, takes its own."""
+        if not self.options.simt:
+            return tensor.to(self.device).contiguous()
+        pointer, size = ctypes.c_void_p(), tensor.numel() * tensor.element_size()
+        self.context.call("tt_alloc", max(size, 1), ctypes.byref(pointer))
+        self.taken.append(pointer)
+        memory = (ctypes.c_uint8 * max(size, 1)).from_address(pointer.value)
+        ours = torch.frombuffer(memory, dtype=torch.uint8)[:size].view(tensor.dtype).view(tensor.shape)
+        return ours.copy_(tensor)
+
+    def empty(self, *shape, dtype=torch.float32):
+        return self.give(torch.empty(*shape, dtype=dtype, device=self.device))
+
+    def zeros(self, *shape, dtype=torch.float32):
+        return self.give(torch.zeros(*shape, dtype=dtype, device=self.device))
+
+    def free_bytes(self):
+        return torch.cuda.mem_get_info()[0] if self.on_gpu else 2**33
+
+    def watch_memory(self):
+        """Starts counting what is allocated from here on; the returned function tells the peak in MiB."""
+        if not self.on_gpu:
+            return lambda: None
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        return lambda: (torch.cuda.max_memory_allocated() - before) / 2**20
+
+    def close(self):
+        for pointer in self.taken:
+            self.context.call("tt_free", pointer)
+        for context in self.contexts.values():
+            context.close()
+
+
+class Results:
+    """gpu.json: every row is on disk as soon as it is there, so that a group that dies loses nothing of the others or its own."""
+
+    def __init__(self, folder, group):
+        os.makedirs(folder, exist_ok=True)
+        self.path, self.group = os.path.join(folder, "gpu.json"), group
+        self.all = {"device": None, "groups": {}, "rows": []}
+        if os.path.exists(self.path):
+            with open(self.path) as file:
+                self.all = json.load(file)
+        self.all["rows"] = [row for row in self.all["rows"] if row["group"] != group]
+        self.state("began")
+
+    def floors(self, found):
+        if found:
+            self.all["device"] = {**(self.all["device"] or {}), **found}
+            self._write()
+
+    def state(self, text):
+        self.all["groups"][self.group] = text
+        self._write()
+
+    def add(self, row):
+        self.all["rows"].append({"group": self.group, **row})
+        self._write()
+
+    def rows(self):
+        return [row for row in self.all["rows"] if row["group"] == self.group]
+
+    def skip(self, case, why, **more):
+        self.add({"case": case, "who": "twintail", "skipped": why, **more})
+        print(f"{case}: skipped: {why}", flush=True)
+
+    def _write(self):
+        with open(self.path + ".part", "w") as file:
+            json.dump(self.all, file, indent=1)
+        os.replace(self.path + ".part", self.path)
+
+
+def attempt(row, measure):
+    """The row with what `measure` returns, or with the error: a peer that cannot run here must not end the bench, nor go unsaid."""
+    try:
+        row.update(measure())
+    except AssertionError:
+        raise  # a wrong result is no peer's inability
+    except Exception as error:
+        if os.environ.get("TWINTAIL_BENCH_TRACE"):
+            raise
+        row["error"] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return row
+
+
+def close_to(what, found, expected, limit):
+    """Relative difference in the 2-norm; raises where it exceeds the limit."""
+    scale = expected.double().norm().item() or 1.0
+    error = (found.double() - expected.double()).norm().item() / scale
+    print(f"check {what}: relative difference {error:.1e} (limit {limit:.0e})", flush=True)
+    if not error <= limit:
+        raise AssertionError(f"{what} is wrong: relative difference {error:.2e}, expected at most {limit:.0e}; it is not timed")
+
+
+def fail(message):
+    sys.exit(f"bench.py: error: {message}")

@@ -1,0 +1,111 @@
+"""The whole training step in clicks a second: gather, towers 256-128-64, sampled softmax, contrastive loss on augmented views, backward,
+updates; ours through the C ABI (the native loop, call by call as src/Sdk/Training/TrainingStep.cs makes them), against the same model in
+PyTorch eager and torch.compile. Values and first weights are the same; first losses and gradients are compared.
+
+The peers get the lists of kept values of four steps made beforehand (by tt_augmented_values): drawing, masking and making
+lists are within our step and not within theirs.
+"""
+import data
+import peers_step
+from native_step import NativeStep
+from session import attempt, close_to
+
+# name, items, users, most clicks of a user, columns, clicks n, self-supervised items m, tower
+FULL = [("goodbooks-like", 10_000, 48_000, 37, data.GOODBOOKS, 8192, 4096, (256, 128, 64))]
+QUICK = FULL
+TINY = [("goodbooks-like", 40, 30, 9, data.TINY, 24, 16, (16, 8, 8))]
+STEPS = 4
+LIMIT = {"float32": 1e-3, "bfloat16": 5e-2}
+
+
+def run(session, results):
+    for name, items, users, most, columns, n, m, tower in FULL if session.on_gpu else TINY:
+        clicks = data.Clicks(session, items, users, most, columns, dim=64 if session.on_gpu else 8)
+        for dtype in ("float32", "bfloat16"):
+            shape = {"case": "training_step", "n": n, "m": m, "d": tower[-1], "dtype": dtype, "data": name}
+            if session.left() < 0:
+                results.skip("training_step", "out of time", n=n, m=m, d=tower[-1], dtype=dtype, data=name)
+                continue
+            run_dtype(session, results, shape, clicks, tower, dtype)
+
+
+def run_dtype(session, results, shape, clicks, tower, dtype):
+    n, m = shape["n"], shape["m"]
+    ours = NativeStep(session, clicks, n, m, tower, dtype)
+    batches = split(*clicks.listed(session), n)
+    recorded = [ours.lists(batches[i % len(batches)], i) for i in range(STEPS)]
+    first = peers_step.Model.copy(ours)
+    makers = {"torch": peers_step.Eager}
+    makers["torch best"] = peers_step.Merged
+    if session.on_gpu:
+        makers["torch.compile"] = peers_step.Compiled
+    ours.run(batches[0], 0)
+    found = ours.after_first_step()
+    ours.run(batches[1 % len(batches)], 1)
+    second, failed = ours.losses(1), {}
+    for who, make in makers.items():
+        try:
+            peer = make(first.clone(), ours, dtype)
+            losses = peer(recorded[0])
+            gradients = [p.grad for p in peer.model.parameters]
+            state = [s.clone() for s in peer.model.states]
+            later = peer(recorded[1])
+        except Exception as error:  # told by its row; nothing that was not compared is timed
+            failed[who] = error
+            continue
+        compare(who, found, losses, gradients, state, LIMIT[dtype])
+        close_to(f"losses of step 2, {who}", second, later, LIMIT[dtype])
+    counter = iter(range(2, 10**9))
+
+    def next_step():
+        step = next(counter)
+        ours.run(batches[step % len(batches)], step)
+    time(session, results, shape, "twintail", next_step, ours.workspace_mib)
+    for who, make in makers.items():
+        time_peer(session, results, shape, who, make, first, ours, dtype, recorded, failed.get(who))
+    ours.close()
+
+
+def split(users, items, n):
+    """Whole batches of n clicks."""
+    return [(users[at:at + n], items[at:at + n]) for at in range(0, len(users) - n + 1, n)]
+
+
+def compare(who, found, losses, gradients, states, limit):
+    close_to(f"losses, {who}", found["losses"], losses, limit / 10)
+    for i, (ours, theirs) in enumerate(zip(found["gradients"], gradients)):
+        close_to(f"gradient of tower parameter {i}, {who}", ours, theirs, limit)
+    for e, (ours, theirs) in enumerate(zip(found["states"], states)):
+        close_to(f"state of embedding {e}, {who}", ours, theirs, 2 * limit)
+
+
+def time_peer(session, results, shape, who, make, first, ours, dtype, recorded, failure):
+    made, turn = [], iter(range(10**9))
+
+    def call():
+        if failure:
+            raise failure
+        if not made:
+            made.append(make(first.clone(), ours, dtype))
+        made[0](recorded[next(turn) % STEPS])
+    time(session, results, shape, who, call)
+
+
+def time(session, results, shape, who, call, workspace=None):
+    def measure():
+        peak = session.watch_memory()
+        row = session.clock.series(call, 20 if session.on_gpu else 2)
+        row["extra_mib"] = peak() if workspace is None or not session.on_gpu else workspace()
+        row["clicks_per_s"] = shape["n"] / row["wall_ms"] * 1e3
+        return row
+    row = attempt({**shape, "who": who}, measure)
+    results.add(row)
+    print_row(row)
+
+
+def print_row(row):
+    name = f'{row["case"]:18} {row["data"]:15} n={row["n"]:<6} m={row["m"]:<6} {row["dtype"]:9} {row["who"]:16}'
+    if "error" in row:
+        print(f'{name} -- {row["error"]}', flush=True)
+    else:
+        print(f'{name} {row["ms_median"]:9.3f} ms (wall {row["wall_ms"]:.3f}, host {row["host_ms"]:.3f}) {row["clicks_per_s"]:12.0f} clicks/s', flush=True)
