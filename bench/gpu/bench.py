@@ -50,6 +50,7 @@ def main():
     results = session.Results(options.out, options.group)
     try:
         if here.on_gpu:
+            results.floors({"device": torch.cuda.get_device_name(), "torch": torch.__version__, "cuda": torch.version.cuda})
             with torch.cuda.stream(here.stream):
                 importlib.import_module(options.group).run(here, results)
         else:

@@ -82,35 +82,35 @@ def forward(tables, bags, mode="sum"):
 def coalesced_update(weights, state, gradient, rate, epsilon):
     """From EmbeddingBag's sparse gradient, in which a row may occur many times."""
     merged = gradient.coalesce()
-    apply_rows(weights, state, merged.indices()[0], merged.values(), rate, epsilon)
-
-
-def merged_update(weights, state, bags, gradient, rate, epsilon):
-    """From the gradient of the bags [bags, dim] (their sums')."""
-    rows, inverse = torch.unique(bags.values, return_inverse=True)
-    scatter_update(weights, state, rows, inverse, bags.bags, gradient, rate, epsilon)
-
-
-def scatter_update(weights, state, rows, inverse, bags, gradient, rate, epsilon):
-    sums = torch.zeros(rows.shape[0], gradient.shape[1], device=gradient.device).index_add_(0, inverse, gradient[bags])
-    apply_rows(weights, state, rows, sums, rate, epsilon)
-
-
-def apply_rows(weights, state, rows, values, rate, epsilon):
-    """rows: each once"""
+    rows, values = merged.indices()[0], merged.values()
     moved = state[rows] + values.square().mean(1)
     state.index_copy_(0, rows, moved)
     weights.index_add_(0, rows, values * (-rate / (moved.sqrt() + epsilon)).unsqueeze(1))
 
 
-def compiled_update():
-    """merged_update with all but the sort compiled."""
-    scatter = torch.compile(scatter_update, dynamic=True)
+def row_steps(state, inverse, bags, gradient, rate, epsilon):
+    """New state and change of weights of rows of which each occurs once; state: theirs."""
+    sums = torch.zeros(state.shape[0], gradient.shape[1], device=gradient.device).index_add_(0, inverse, gradient[bags])
+    moved = state + sums.square().mean(1)
+    return moved, sums * (-rate / (moved.sqrt() + epsilon)).unsqueeze(1)
 
-    def update(weights, state, bags, gradient, rate, epsilon):
-        rows, inverse = torch.unique(bags.values, return_inverse=True)
-        scatter(weights, state, rows, inverse, bags.bags, gradient, rate, epsilon)
-    return update
+
+def scatter_update(steps, weights, state, bags, gradient, rate, epsilon):
+    rows, inverse = torch.unique(bags.values, return_inverse=True)
+    moved, change = steps(state[rows], inverse, bags.bags, gradient, rate, epsilon)
+    state.index_copy_(0, rows, moved)
+    weights.index_add_(0, rows, change)
+
+
+def merged_update(*arguments):
+    """From the gradient of the bags [bags, dim] (their sums'): weights, state, bags, gradient, rate, epsilon."""
+    scatter_update(row_steps, *arguments)
+
+
+def compiled_update():
+    """merged_update with all but the sort and the writing compiled (a compiler may copy a table that it is to change)."""
+    steps = torch.compile(row_steps, dynamic=True)
+    return lambda *arguments: scatter_update(steps, *arguments)
 
 
 class SparseStep:

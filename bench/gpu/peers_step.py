@@ -118,6 +118,7 @@ class Compiled(Merged):
 
     def __init__(self, model, ours, dtype):
         super().__init__(model, ours, dtype)
-        torch._dynamo.reset()
+        import torch._dynamo
+        torch._dynamo.reset()  # what was compiled for another precision
         self.dense = torch.compile(dense_part, dynamic=False)
         self.merged = peers_gather.compiled_update()

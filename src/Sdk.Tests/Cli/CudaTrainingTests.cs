@@ -4,8 +4,8 @@ using Twintail.Tests.Data;
 namespace Twintail.Tests.Cli;
 
 /// <summary>
-/// Whole trainings on the CUDA backend, from the program to the kernels, on the CPU run of them (native/simt); skipped where it was not
-/// built.
+/// Whole trainings on the CUDA backend, from the program to the kernels: on the GPU where TWINTAIL_CUDA_PLUGIN names its backend,
+/// else on the CPU run of the kernels (native/simt); skipped where that was not built.
 /// </summary>
 [TestFixture]
 internal sealed class CudaTrainingTests
@@ -70,8 +70,15 @@ internal sealed class CudaTrainingTests
     private JsonObject[] Epochs(string place) =>
         [.. File.ReadLines(_folder[place + "/metrics.jsonl"]).Select(line => JsonNode.Parse(line)!.AsObject()).Where(line => (string?)line["kind"] == "epoch")];
 
+    // TWINTAIL_CUDA_PLUGIN, which on a machine with a GPU names the backend for it; else what the build left beside this program.
     private static string? FindPlugin()
     {
+        string? named = Environment.GetEnvironmentVariable("TWINTAIL_CUDA_PLUGIN");
+        if (File.Exists(named))
+        {
+            return named;
+        }
+
         for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder != null; folder = folder.Parent)
         {
             string candidate = Path.Combine(folder.FullName, "build", "release", "lib", "libtwintail_cuda_simt.so");
