@@ -25,7 +25,7 @@ while (($# > 0)); do
       declare "${1#--}=$2"
       shift
       ;;
-    -*) sed -n '3,17p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+    -*) sed -n '3,15p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
     *) out=$1 ;;
   esac
   shift
