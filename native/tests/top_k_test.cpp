@@ -101,7 +101,6 @@ TEST_P(TopKTest, EverythingExcluded) {
 
 // More queries than a GPU takes at once for this k, and far fewer items than k.
 TEST_P(TopKTest, ManyQueriesOfTheLargestK) {
-  if (on_cpu()) GTEST_SKIP() << "takes any number of queries at once";
   Random random;
   const Retrieval r = Retrieval::whole_numbers(random, 4100, 20, 2, false);
   const Context context(target());
