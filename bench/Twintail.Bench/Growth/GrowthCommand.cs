@@ -29,8 +29,8 @@ internal static class GrowthCommand
             }
 
             string path = Path.Combine(Directory.CreateDirectory(plots).FullName, series.Name + ".png");
-            GrowthPlot.Save(series, JsonLines.Read<TimingRecord>(records), path);
-            Console.WriteLine(path);
+            bool isDrawn = GrowthPlot.Save(series, JsonLines.Read<TimingRecord>(records), path);
+            Console.WriteLine(isDrawn ? path : $"{series.Name}: no record of it in {records}");
         }
 
         return isRight ? 0 : 1;

@@ -14,7 +14,8 @@ internal static class GrowthPlot
         ("twintail", "Twintail", "#1f6fb2"),
     ];
 
-    public static void Save(GrowthSeries series, IReadOnlyList<TimingRecord> records, string path)
+    /// <summary>Whether there was anything to draw.</summary>
+    public static bool Save(GrowthSeries series, IReadOnlyList<TimingRecord> records, string path)
     {
         var plot = new Plot();
         foreach (var (contender, label, color) in Curves)
@@ -24,21 +25,23 @@ internal static class GrowthPlot
 
         Draw(
             plot, Points(series, records, "twintail", record => record.Work / record.Peak * 1000), "floor: least work / measured peak", "#555555", isFloor: true);
+        if (plot.PlottableList.Count == 0)
+        {
+            return false;
+        }
+
         plot.Title(series.Title);
         plot.XLabel(series.XLabel);
         plot.YLabel("ms (median)");
         plot.Axes.Bottom.TickGenerator = new NumericManual(
             [.. series.Points.Select(point => Math.Log10(point.X))], [.. series.Points.Select(point => Short(point.X))]);
-        plot.Axes.Left.TickGenerator = new NumericAutomatic
-        {
-            MinorTickGenerator = new LogMinorTickGenerator(),
-            IntegerTicksOnly = true,
-            LabelFormatter = power => Short(Math.Pow(10, power)),
-        };
+        plot.Axes.AutoScale();
+        plot.Axes.Left.TickGenerator = LogTicks(plot.Axes.GetLimits().YRange);
         plot.Grid.MinorLineColor = Colors.Black.WithOpacity(0.06);
         plot.Grid.MinorLineWidth = 1;
-        plot.ShowLegend(Alignment.UpperLeft);
-        plot.SavePng(path, 900, 560);
+        plot.ShowLegend(Edge.Right);
+        plot.SavePng(path, 1050, 560);
+        return true;
     }
 
     private static (double X, double Y)[] Points(
@@ -49,6 +52,30 @@ internal static class GrowthPlot
            where record != null && value(record) is > 0
            select (Math.Log10(point.X), Math.Log10(value(record)!.Value)),
     ];
+
+    // Short axes get labels between the powers of ten, so that a value can be read on a curve that lies within one of them.
+    private static NumericManual LogTicks(CoordinateRange range)
+    {
+        int[] labelled = range.Length < 2 ? [1, 2, 5] : range.Length < 3 ? [1, 3] : [1];
+        var ticks = new NumericManual();
+        for (int power = (int)Math.Floor(range.Min); power <= (int)Math.Ceiling(range.Max); power++)
+        {
+            for (int digit = 1; digit < 10; digit++)
+            {
+                double value = digit * Math.Pow(10, power);
+                if (labelled.Contains(digit))
+                {
+                    ticks.AddMajor(Math.Log10(value), Short(value));
+                }
+                else
+                {
+                    ticks.AddMinor(Math.Log10(value));
+                }
+            }
+        }
+
+        return ticks;
+    }
 
     private static CaseId Id(TimingRecord record) => new(record.Case, record.N, record.M, record.D);
 
