@@ -6,6 +6,7 @@
 # {warm,cold,all}-against-OTHER.json; summary.py makes the tables of docs/quality.md from them.
 # What is there already is left alone, so that a stopped run can be continued.
 # VARIANTS, JOBS (environment): only these variants; so many models at once, each on its share of the processors.
+# COMMON (environment): other settings for all variants than those below.
 set -euo pipefail
 if (($# < 2)); then
   echo "usage: $0 DATA OUT [SEED ...]" >&2
@@ -19,7 +20,7 @@ twintail=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/artifacts/twintail/
 [[ -x $twintail ]] || { echo "$twintail is not there: run ./build.sh first" >&2; exit 1; }
 
 # Chosen on the valid clicks; see docs/quality.md.
-common=(--epochs 5 --patience 0 --schedule linear --temperature 0.1)
+read -ra common <<< "${COMMON:---epochs 5 --patience 0 --schedule linear --temperature 0.1}"
 deep="--feature-dimension 128 --dimension 128"
 linear="--tower none --feature-dimension 128 --dimension 256"
 declare -A variants=(
@@ -32,9 +33,17 @@ declare -A variants=(
   [linear-logq]="$linear --alpha 0 --id-dropout 0"
   [linear-id-dropout]="$linear --alpha 0 --id-dropout 0.3"
   [linear-ssl-random-mask]="$linear --augmentation random-mask --id-dropout 0"
+  [linear-ssl]="$linear --augmentation correlated --id-dropout 0.3"
   [linear-ssl-weak]="$linear --augmentation correlated --id-dropout 0.3 --alpha 0.03"
   [linear-ssl-soft]="$linear --augmentation correlated --id-dropout 0.3 --self-temperature 0.3"
+  [linear-adagrad]="$linear --alpha 0 --id-dropout 0.3 --sparse-optimizer adagrad"
 )
+# A part of the correction: less than 1 favours rare items, with and without self-supervision.
+for exponent in 0.8 0.6; do
+  for name in linear-id-dropout linear-ssl linear-adagrad; do
+    variants[$name-logq$exponent]="${variants[$name]} --log-q-exponent $exponent"
+  done
+done
 order=(plain logq id-dropout ssl-random-mask ssl-correlated ssl-correlated+id-dropout linear-logq linear-id-dropout
   linear-ssl-random-mask linear-ssl-weak linear-ssl-soft)
 [[ -z ${VARIANTS:-} ]] || read -ra order <<< "$VARIANTS"
@@ -84,7 +93,9 @@ done
 for seed in "${seeds[@]}"; do
   for pair in id-dropout:logq ssl-random-mask:logq ssl-correlated:logq ssl-correlated+id-dropout:id-dropout \
     linear-logq:logq linear-ssl-random-mask:linear-logq linear-ssl-weak:linear-id-dropout \
-    linear-ssl-soft:linear-id-dropout; do
+    linear-ssl-soft:linear-id-dropout linear-ssl:linear-id-dropout linear-ssl:linear-logq \
+    linear-id-dropout:linear-logq linear-ssl-logq0.8:linear-id-dropout-logq0.8 \
+    linear-ssl-logq0.6:linear-id-dropout-logq0.6 linear-adagrad:linear-id-dropout; do
     model=$out/${pair%:*}-$seed other=$out/${pair#*:}-$seed
     [[ -s $model/all.json && -s $other/all.json ]] || continue
     evaluate_all "$model" "-against-${pair#*:}" --against "$other"

@@ -100,7 +100,7 @@ internal static class TrainingSettings
         string name = OptionText.Name(option.Key);
         string initial = new TrainingOptions().Get(name);
         string help = Helps.TryGetValue(option.Key, out string? text) ? text : option.Key;
-        string choices = option.Value.IsEnum ? ": " + OptionText.Choices(option.Value) : "";
+        string choices = option.Value.IsEnum ? ": " + OptionText.Choices(option.Value).Replace(", list-dropout", "", StringComparison.Ordinal) : "";
         return new Setting(name, $"{help}{choices} [{initial}].", Value(option.Value));
     }
 

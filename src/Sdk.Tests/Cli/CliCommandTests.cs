@@ -95,6 +95,9 @@ internal sealed class CliCommandTests
         Assert.That(slices["all"]!["coverage@20"], Is.Not.Null);
         json = CliProcess.Succeed("evaluate", "--model", TinyTraining.Model, "--split", "test,test_cold", "--candidates", "all", "--json").Json;
         Assert.That((int?)json["evaluations"]![0]!["slices"]!["cold"]!["pairs"], Is.GreaterThan(0));
+        json = CliProcess.Succeed("evaluate", "--model", TinyTraining.Model, "--split", "test,test_cold", "--candidates", "all", "--cold-bonus", "0.25", "--json").Json;
+        Assert.That((double)json["evaluations"]![0]!["cold_bonus"]!, Is.EqualTo(0.25));
+        Assert.That(CliProcess.Fail("evaluate", "--model", TinyTraining.Model, "--cold-bonus", "3"), Does.Contain("cold_bonus"));
         json = CliProcess.Succeed("evaluate", "--model", TinyTraining.Model, "--against", TinyTraining.Model, "--json").Json;
         Assert.That((double?)json["difference"]!["slices"]!["all"]!["recall@20"]!["value"], Is.Zero);
         CliResult table = CliProcess.Succeed("evaluate", "--model", TinyTraining.Model, "--baselines", "--report", _folder["e.html"]);

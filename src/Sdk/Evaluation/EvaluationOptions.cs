@@ -22,6 +22,12 @@ public sealed record EvaluationOptions
     /// <summary>The competing items.</summary>
     public Candidates Candidates { get; set; } = Candidates.Warm;
 
+    /// <summary>
+    /// Added to the cosine of items without a training click, in [-2, 2]: how new items are weighed against known ones. Concerns
+    /// models, not the ranking by popularity or at random.
+    /// </summary>
+    public float ColdBonus { get; set; }
+
     /// <summary>Lengths k at which recall is taken. The first of them is also that of NDCG and coverage.</summary>
     public int[] Ks { get; set; } = { 20, 50 };
 
@@ -53,6 +59,7 @@ public sealed record EvaluationOptions
             throw new BadArgumentException("max_users, bootstrap_samples", "0 or more", $"{MaxUsers}, {BootstrapSamples}");
         }
 
+        Twintail.Retrieval.ColdBonus.Validate(ColdBonus);
         if (!Enum.IsDefined(typeof(Candidates), Candidates))
         {
             throw new BadArgumentException("candidates", "warm, cold or all", Candidates.ToString());

@@ -149,6 +149,7 @@ public sealed class EvaluationReport
             ["name"] = Name,
             ["splits"] = Options.Splits,
             ["candidates"] = Options.Candidates.ToString().ToLowerInvariant(),
+            ["cold_bonus"] = Options.ColdBonus,
             ["candidate_count"] = CandidateCount,
             ["skipped_pairs"] = SkippedPairs,
             ["seconds"] = Seconds,

@@ -46,7 +46,8 @@ public sealed class Evaluator
                 nameof(model), $"{_catalogue.Items.Rows} items and {_catalogue.Users.Rows} users", $"{other.Items.Rows} and {other.Users.Rows}");
         }
 
-        return Evaluate(new ModelRanker(model), name);
+        IRanker ranker = new ModelRanker(model);
+        return Evaluate(_options.ColdBonus == 0 ? ranker : new ColdBonusRanker(ranker, _catalogue.Clicks, _options.ColdBonus), name);
     }
 
     /// <summary>Evaluates the ranking by training clicks, the same for everybody.</summary>

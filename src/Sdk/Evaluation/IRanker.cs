@@ -1,5 +1,6 @@
 using Twintail.Model;
 using Twintail.Ops;
+using Twintail.Retrieval;
 using Twintail.Sampling;
 
 namespace Twintail.Evaluation;
@@ -36,6 +37,41 @@ internal sealed class ModelRanker : IRanker
     public void Items(int[] rows, DeviceBuffer<float> vectors) => _model.EncodeItems(rows, vectors);
 
     public void Users(int[] rows, DeviceBuffer<float> vectors) => _model.EncodeUsers(_model.Network.Users, rows, vectors);
+}
+
+/// <summary>The cosines of another ranker, with a <see cref="ColdBonus"/>.</summary>
+internal sealed class ColdBonusRanker : IRanker
+{
+    private readonly IRanker _ranker;
+    private readonly int[] _clicks;
+    private readonly float _bonus;
+
+    public ColdBonusRanker(IRanker ranker, int[] clicks, float bonus)
+    {
+        _ranker = ranker;
+        _clicks = clicks;
+        _bonus = bonus;
+    }
+
+    public Device Device => _ranker.Device;
+
+    public int Dimension => _ranker.Dimension + 1;
+
+    public Similarity Similarity => Similarity.Dot;
+
+    public void Items(int[] rows, DeviceBuffer<float> vectors)
+    {
+        using DeviceBuffer<float> cosines = Device.Allocate<float>((long)rows.Length * _ranker.Dimension);
+        _ranker.Items(rows, cosines);
+        vectors.CopyFrom(ColdBonus.Items(cosines.ToArray(), Array.ConvertAll(rows, row => _clicks[row]), _bonus));
+    }
+
+    public void Users(int[] rows, DeviceBuffer<float> vectors)
+    {
+        using DeviceBuffer<float> cosines = Device.Allocate<float>((long)rows.Length * _ranker.Dimension);
+        _ranker.Users(rows, cosines);
+        vectors.CopyFrom(ColdBonus.Users(cosines.ToArray(), rows.Length));
+    }
 }
 
 /// <summary>The ranking by training clicks: an item's vector is its number of clicks, a user's is 1.</summary>

@@ -10,9 +10,11 @@ public sealed unsafe partial class TwoTowerModel
     /// <param name="userId">External id.</param>
     /// <param name="k">How many, 1 to 4096.</param>
     /// <param name="excludeHistory">Whether the user's training items are left out.</param>
-    /// <exception cref="BadArgumentException">The catalogue has no such user, or k is out of range.</exception>
-    public Recommendation Recommend(string userId, int k, bool excludeHistory = true)
+    /// <param name="coldBonus">Added to the score of items without a training click, in [-2, 2]; more shows more new items.</param>
+    /// <exception cref="BadArgumentException">The catalogue has no such user, or k or the bonus is out of range.</exception>
+    public Recommendation Recommend(string userId, int k, bool excludeHistory = true, float coldBonus = 0)
     {
+        ColdBonus.Validate(coldBonus);
         int row = Catalogue.Users.RowOf(userId);
         if (row < 0)
         {
@@ -22,7 +24,7 @@ public sealed unsafe partial class TwoTowerModel
         int[] exclude = excludeHistory ? Catalogue.HistoryOf(row).ToArray() : Array.Empty<int>();
         using DeviceBuffer<float> vector = Device.Allocate<float>(Dimension);
         EncodeUsers(Network.Users, new[] { row }, vector);
-        return new Recommendation(Nearest(vector, k, exclude), 0);
+        return new Recommendation(Nearest(vector, k, exclude, coldBonus), 0);
     }
 
     /// <summary>The best items for an unseen user with a history; ids that the catalogue lacks are ignored and counted.</summary>
@@ -30,9 +32,12 @@ public sealed unsafe partial class TwoTowerModel
     /// <param name="k">How many, 1 to 4096.</param>
     /// <param name="excludeHistory">Whether these items are left out.</param>
     /// <param name="features">One row with the user's features, or null.</param>
-    /// <exception cref="BadArgumentException">k is out of range.</exception>
-    public Recommendation Recommend(IReadOnlyList<string> history, int k, bool excludeHistory = true, FeatureTable? features = null)
+    /// <param name="coldBonus">Added to the score of items without a training click, in [-2, 2]; more shows more new items.</param>
+    /// <exception cref="BadArgumentException">k or the bonus is out of range.</exception>
+    public Recommendation Recommend(
+        IReadOnlyList<string> history, int k, bool excludeHistory = true, FeatureTable? features = null, float coldBonus = 0)
     {
+        ColdBonus.Validate(coldBonus);
         var rows = new List<int>();
         foreach (string id in history)
         {
@@ -47,7 +52,7 @@ public sealed unsafe partial class TwoTowerModel
         using DeviceFeatureTable user = UnseenUsers(new[] { known }, features);
         using DeviceBuffer<float> vector = Device.Allocate<float>(Dimension);
         EncodeUsers(user, new[] { 0 }, vector);
-        return new Recommendation(Nearest(vector, k, excludeHistory ? known : Array.Empty<int>()), history.Count - known.Length);
+        return new Recommendation(Nearest(vector, k, excludeHistory ? known : Array.Empty<int>(), coldBonus), history.Count - known.Length);
     }
 
     /// <summary>The items whose vectors are nearest to an item's, itself left out.</summary>
@@ -80,17 +85,40 @@ public sealed unsafe partial class TwoTowerModel
         return _itemVectors;
     }
 
-    private List<ScoredItem> Nearest(DeviceBuffer<float> query, int k, int[] exclude)
+    // The same with a bonus, which callers seldom change; [items, d + 1].
+    private DeviceBuffer<float> ItemVectors(float coldBonus)
+    {
+        if (_bonusVectors == null || _bonusOfVectors != coldBonus)
+        {
+            _bonusVectors?.Dispose();
+            _bonusVectors = null;
+            _bonusVectors = Device.Upload(ColdBonus.Items(ItemVectors().ToArray(), Catalogue.Clicks, coldBonus));
+            _bonusOfVectors = coldBonus;
+        }
+
+        return _bonusVectors;
+    }
+
+    private List<ScoredItem> Nearest(DeviceBuffer<float> query, int k, int[] exclude, float coldBonus = 0)
+    {
+        if (coldBonus == 0)
+        {
+            return Nearest(new RetrievalArguments(1, Catalogue.Items.Rows, Dimension, query, ItemVectors()), k, exclude);
+        }
+
+        using DeviceBuffer<float> extended = Device.Upload(ColdBonus.Users(query.ToArray(), 1));
+        DeviceBuffer<float> items = ItemVectors(coldBonus);
+        return Nearest(new RetrievalArguments(1, Catalogue.Items.Rows, Dimension + 1, extended, items, Similarity.Dot), k, exclude);
+    }
+
+    private List<ScoredItem> Nearest(RetrievalArguments arguments, int k, int[] exclude)
     {
         using DeviceBuffer<long> excludeOffsets = Device.Upload(new long[] { 0, exclude.Length });
         using DeviceBuffer<int> excludeItems = Device.Upload(exclude);
         using DeviceBuffer<int> ids = Device.Allocate<int>(Math.Max(k, 1));
         using DeviceBuffer<float> scores = Device.Allocate<float>(Math.Max(k, 1));
-        var arguments = new RetrievalArguments(1, Catalogue.Items.Rows, Dimension, query, ItemVectors())
-        {
-            ExcludeOffsets = excludeOffsets,
-            ExcludeItems = excludeItems,
-        };
+        arguments.ExcludeOffsets = excludeOffsets;
+        arguments.ExcludeItems = excludeItems;
         TopK.Find(Device, arguments, k, ids, scores);
         int[] rows = ids.ToArray();
         float[] values = scores.ToArray();

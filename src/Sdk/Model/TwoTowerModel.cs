@@ -14,6 +14,8 @@ public sealed partial class TwoTowerModel : IDisposable
     private TowerActivations? _items;
     private TowerActivations? _users;
     private DeviceBuffer<float>? _itemVectors;
+    private DeviceBuffer<float>? _bonusVectors;
+    private float _bonusOfVectors;
 
     internal TwoTowerModel(Network network, Catalogue catalogue, TrainingOptions options, bool ownsNetwork)
     {
@@ -91,5 +93,7 @@ public sealed partial class TwoTowerModel : IDisposable
     {
         _itemVectors?.Dispose();
         _itemVectors = null;
+        _bonusVectors?.Dispose();
+        _bonusVectors = null;
     }
 }

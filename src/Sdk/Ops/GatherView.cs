@@ -24,7 +24,7 @@ public enum Transforms
     /// <summary>A random seed feature's set is masked in view 1; view 2 masks the rest, or the set of a seed of its own.</summary>
     Correlated = 8,
 
-    /// <summary>Each position of the row's list is dropped with probability ListRate.</summary>
+    /// <summary>Each position of the row's list is dropped with probability ListRate; for tables with lists, so not for the views of items.</summary>
     ListDropout = 16,
 }
 

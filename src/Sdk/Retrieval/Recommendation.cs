@@ -17,7 +17,7 @@ public readonly struct ScoredItem
     /// <summary>The item's external id.</summary>
     public string Id { get; }
 
-    /// <summary>Cosine, in [-1, 1].</summary>
+    /// <summary>Cosine, in [-1, 1], plus the bonus of cold items where one was asked for.</summary>
     public float Score { get; }
 
     /// <inheritdoc/>

@@ -69,7 +69,7 @@ public sealed partial record TrainingOptions
         const Transforms All = Both | Transforms.RandomMask | Transforms.ValueDropout;
         if ((Augmentation & ~All) != 0)
         {
-            throw Bad(nameof(Augmentation), "a combination of " + OptionText.Format(All), ((int)Augmentation).ToString(CultureInfo.InvariantCulture));
+            throw Bad(nameof(Augmentation), "a combination of " + OptionText.Format(All), OptionText.Format(Augmentation));
         }
     }
 
