@@ -1,10 +1,10 @@
-// Lets OpenBLAS use AVX-512 on AMD's processors.
+// Tells OpenBLAS which kernels to take.
 //
-// Before 0.3.22 OpenBLAS knows no processor of AMD with AVX-512 and takes its Haswell kernels there, half
-// the speed on those that have 512-bit units; since then it takes SkylakeX, as for Intel's (see
-// dynamic.c in OpenBLAS). It reads its choice from the environment, once, when it is loaded. To set a
-// variable there would race with the host's threads, so the linker sends getenv here (--wrap). A value that
-// somebody has set is respected.
+// OpenBLAS goes by the processor's model number (dynamic.c). One that is newer than the library gets kernels far below
+// what it can do: before 0.3.22 those of Haswell on AMD's processors with AVX-512, and on Intel's later models
+// those of Prescott, SSE3, a quarter of the speed. What a processor can do is asked here instead. OpenBLAS reads its choice
+// from the environment, once, when it is loaded. To set a variable there would race with the host's threads, so
+// the linker sends getenv here (--wrap). A value that somebody has set is respected.
 #include <cstring>
 
 extern "C" {
@@ -16,24 +16,26 @@ char* __wrap_getenv(const char* name);
 
 namespace {
 
-bool is_amd_with_avx512() {
+// The best set of kernels that the processor can run; nullptr: OpenBLAS's own choice.
+char* core_type() {
 #if defined(__x86_64__)
+  static char avx512[] = "SkylakeX", avx2[] = "Haswell";
   __builtin_cpu_init();
-  return __builtin_cpu_is("amd") && __builtin_cpu_supports("avx512f") &&
-         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd");
-#else
-  return false;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512cd")) {
+    return avx512;
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    return avx2;
+  }
 #endif
+  return nullptr;
 }
 
 }  // namespace
 
 char* __wrap_getenv(const char* name) {
-  static char core[] = "SkylakeX";
   char* value = __real_getenv(name);
-  if (value == nullptr && std::strcmp(name, "OPENBLAS_CORETYPE") == 0 && is_amd_with_avx512()) {
-    return core;
-  }
-  return value;
+  return value == nullptr && std::strcmp(name, "OPENBLAS_CORETYPE") == 0 ? core_type() : value;
 }
