@@ -4,8 +4,8 @@
 // Rows are queries, columns are candidates. Rows are worked on in tiles of `tile_rows`, columns in
 // panels of `panel_columns` (two vectors); both are padded up. One block of rows at a time goes
 // through
-//   scores         t = <unit query, unit candidate> * scale + bias, in units of log 2, and at once
-//                  e = 2^t with its row sums; the block of e is kept in cache, unnormalised;
+//   scores         t = <unit query, unit candidate> * scale, in units of log 2, and at once
+//                  e = 2^(t + bias) with its row sums; the block of e is kept in cache, unnormalised;
 //   row_products   U_i = sum_j e_ij c_j, panel by panel while e is hot;
 //   column_products V_j += sum_i e_ij a_i, when the rows' sums are known (a_i: the scaled query).
 // Three products of 2 n m d flops and one exponential: nothing is recomputed.
@@ -19,15 +19,15 @@
 
 namespace tt::cpu::loss {
 
-/// How scores turn into what is stored and summed.
+/// How scores turn into what is stored and summed; e = 2^(t + bias).
 enum class Epilogue {
-  sum,          // e = 2^t; row sums
+  sum,          // row sums of e
   sum_store,    // the same, e is stored
   sum_columns,  // the same, nothing stored, column sums too
   online,  // row sums relative to a running maximum of each lane, for ranges that float cannot hold
-  given_row,       // 2^(t - row_shift); row sums, stored
-  given_both,      // 2^t (row_factor + column_factor) stored
-  given_both_wide  // row_factor 2^(t - row_shift) + column_factor 2^(t - column_shift) stored
+  given_row,       // e 2^-row_shift; row sums, stored
+  given_both,      // e (row_factor + column_factor) stored
+  given_both_wide  // e (row_factor 2^-row_shift + column_factor 2^-column_shift) stored
 };
 constexpr int kEpilogues = 7;
 
@@ -38,16 +38,17 @@ struct ScoreArgs {
   int row_tiles;
   const void* candidates;  // first panel: [depth][panel_columns] operand elements a panel
   int panels;
-  int depth;                   // operand elements: d, or half of it where two bfloat16 make one
-  const float* bias;           // [panels * panel_columns]
-  const uint32_t* dropped;     // [panels][rows of the block]: bit c set where column c of the panel
-                               // is no part of that row's sum
-  const uint8_t* marked;       // [panels][row_tiles]: whether the tile has any such bit
-  float* sums;                 // [rows][lanes], added to
-  float* maxima;               // [rows][lanes], online only
-  float* column_sums;          // [panels * panel_columns], added to; sum_columns only
-  const float* row_shift;      // [rows]
-  const float* row_factor;     // [rows]
+  int depth;                // operand elements: d, or half of it where two bfloat16 make one
+  const float* bias;        // [panels * panel_columns]; 2^bias for sum, sum_store, sum_columns and
+                            // given_both, whose ranges are narrow
+  const uint32_t* dropped;  // [panels][rows of the block]: bit c set where column c of the panel
+                            // is no part of that row's sum
+  const uint8_t* marked;    // [panels][row_tiles]: whether the tile has any such bit
+  float* sums;              // [rows][lanes], added to
+  float* maxima;            // [rows][lanes], online only
+  float* column_sums;       // [panels * panel_columns], added to; sum_columns only
+  const float* row_shift;   // [rows]
+  const float* row_factor;  // [rows]
   const float* column_shift;   // [panels * panel_columns]
   const float* column_factor;  // [panels * panel_columns]
   void* weights;               // e for row_products: [panels][rows][panel_columns] floats; as

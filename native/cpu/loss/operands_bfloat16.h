@@ -25,6 +25,7 @@ struct Bfloat16Operands {
   static Operand broadcast(const Element* p) {
     return reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(*p)));
   }
+  static T multiply(Operand a, Operand b) { return madd(Vec::zero(), a, b); }
   static T madd(T sum, Operand a, Operand b) { return _mm512_dpbf16_ps(sum, a, b); }
 
   /// Floats k.. of one row, neighbours paired.

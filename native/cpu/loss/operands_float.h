@@ -21,6 +21,7 @@ struct FloatOperands {
 
   static Operand load(const Element* p) { return V::load(p); }
   static Operand broadcast(const Element* p) { return V::set1(*p); }
+  static T multiply(Operand a, Operand b) { return V::mul(a, b); }
   static T madd(T sum, Operand a, Operand b) { return V::fma(a, b, sum); }
 
   /// Floats k.. of one row.

@@ -26,8 +26,8 @@ struct PassInput {
   Epilogue epilogue;
   const Packed* queries;
   const Packed* candidates;
-  const float* query_source;  // [n][d], for scaling
-  const float* bias;
+  const float* query_source;         // [n][d], for scaling
+  const float* bias;                 // [columns], as in ScoreArgs
   const float* row_shift = nullptr;  // [rows]
   const float* row_factor = nullptr;
   const float* column_shift = nullptr;  // [columns]

@@ -8,13 +8,19 @@
 namespace tt::cpu::loss {
 namespace {
 
+/// What a tile asks for while it multiplies, one cache line of each at every step of the sum.
+struct Upcoming {
+  const char* read;
+  const char* written;
+};
+
 /// out[kRows][kVectors vectors] += sum over panels and depth of weights * operand row. Weights step
 /// by kRowStep from one result row to the next and by kDepthStep along the sum.
-template <class M, int kRows, int kVectors, int kRowStep, int kDepthStep>
+template <class M, int kRows, int kVectors, int kRowStep, int kDepthStep, bool kAsks>
 __attribute__((noinline)) void product_tile(const typename M::Element* weights, int panels,
                                             int64_t panel_stride, int64_t depth,
                                             const typename M::Element* operand, int64_t stride,
-                                            float* out, int64_t out_stride) {
+                                            float* out, int64_t out_stride, Upcoming upcoming) {
   using V = typename M::Vec;
   typename M::T x[kRows][kVectors];
 #pragma GCC unroll 16
@@ -25,6 +31,10 @@ __attribute__((noinline)) void product_tile(const typename M::Element* weights, 
   for (int p = 0; p < panels; ++p) {
     const typename M::Element* w = weights + p * panel_stride;
     for (int64_t k = 0; k < depth; ++k) {
+      if constexpr (kAsks) {
+        __builtin_prefetch(upcoming.read + 64 * k, 0, 2);
+        __builtin_prefetch(upcoming.written + 64 * k, 1, 2);
+      }
       typename M::Operand b[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) b[v] = M::load(operand + v * V::kLanes);
@@ -45,20 +55,22 @@ __attribute__((noinline)) void product_tile(const typename M::Element* weights, 
   }
 }
 
-// ---- row_products: slices two vectors wide, so that a slice of many candidates stays in L1 -------
+// ---- row_products -------------------------------------------------------------------------------
 
+/// Seven rows by four vectors take a fifth fewer instructions than fourteen by two.
 template <class M, int kVectors>
 void row_slice(const ProductArgs& a, int column) {
   using Element = typename M::Element;
-  constexpr int kRows = M::kTileRows, kColumns = 2 * M::Vec::kLanes;
+  constexpr int kColumns = 2 * M::Vec::kLanes;
+  constexpr int kRows = kVectors <= 2 ? M::kTileRows : M::kTileRows / 2;
   constexpr int kRowElements = M::kPairs ? kColumns / 2 : kColumns;
-  const int64_t panel_stride = static_cast<int64_t>(a.row_tiles) * kRows * kRowElements;
+  const int64_t rows = static_cast<int64_t>(a.row_tiles) * M::kTileRows;
   const auto* weights = static_cast<const Element*>(a.weights);
   const Element* operand = static_cast<const Element*>(a.operand) + column;
-  for (int64_t r = 0; r < a.row_tiles; ++r) {
-    product_tile<M, kRows, kVectors, kRowElements, 1>(
-        weights + r * kRows * kRowElements, a.panels, panel_stride, kRowElements, operand, a.stride,
-        a.out + r * kRows * a.out_stride + column, a.out_stride);
+  for (int64_t r = 0; r < rows; r += kRows) {
+    product_tile<M, kRows, kVectors, kRowElements, 1, false>(
+        weights + r * kRowElements, a.panels, rows * kRowElements, kRowElements, operand, a.stride,
+        a.out + r * a.out_stride + column, a.out_stride, Upcoming{});
   }
 }
 
@@ -66,6 +78,9 @@ template <class M>
 void row_products(const ProductArgs& a) {
   constexpr int kLanes = M::Vec::kLanes;
   int column = 0;
+  if constexpr (M::kProductVectors == 4) {
+    for (; column + 4 * kLanes <= a.width; column += 4 * kLanes) row_slice<M, 4>(a, column);
+  }
   for (; column + 2 * kLanes <= a.width; column += 2 * kLanes) row_slice<M, 2>(a, column);
   if (column < a.width) row_slice<M, 1>(a, column);
 }
@@ -79,8 +94,13 @@ constexpr int most_rows(int vectors) {
   return kRegisters / vectors < 16 ? kRegisters / vectors : 16;
 }
 
+/// Bytes that each of a panel's tiles asks for of `bytes`: whole cache lines, all of them by the end.
+inline int64_t share_of_tile(int64_t bytes, int64_t tiles) {
+  return (bytes / 64 + tiles - 1) / tiles * 64;
+}
+
 /// Columns [kFirst, panel_columns) in groups as equal as possible: 7 7 6 6 6 for 32.
-template <class M, int kVectors, int kFirst>
+template <class M, int kVectors, int kFirst, int kGroup>
 inline void column_groups(const ProductArgs& a, int column) {
   using Element = typename M::Element;
   constexpr int kColumns = 2 * M::Vec::kLanes, kLeft = kColumns - kFirst;
@@ -89,20 +109,22 @@ inline void column_groups(const ProductArgs& a, int column) {
     constexpr int kGroups = (kLeft + kMost - 1) / kMost;
     constexpr int kRows = (kLeft + kGroups - 1) / kGroups;
     const int64_t rows = static_cast<int64_t>(a.row_tiles) * M::kTileRows;
+    const int64_t depth = M::kPairs ? rows / 2 : rows;
     float* out = a.out + kFirst * a.out_stride + column;
-    // V is long and comes from L3, or from the core that owned the block before: ask for the same
-    // tile of the next panel, to be written. (Past the end it is a hint without effect.)
-    const auto next = reinterpret_cast<uintptr_t>(out + kColumns * a.out_stride);
-    for (int i = 0; i < kRows; ++i) {
-      for (int line = 0; line < kVectors * M::Vec::kLanes / 16; ++line) {
-        const uintptr_t row = static_cast<uintptr_t>(i) * static_cast<uintptr_t>(a.out_stride);
-        __builtin_prefetch(reinterpret_cast<const void*>(next + 4 * row + 64u * line), 1, 2);
-      }
-    }
-    product_tile<M, kRows, kVectors, 1, kColumns>(
-        static_cast<const Element*>(a.weights) + kFirst, 1, 0, M::kPairs ? rows / 2 : rows,
-        static_cast<const Element*>(a.operand) + column, a.stride, out, a.out_stride);
-    column_groups<M, kVectors, kFirst + kRows>(a, column);
+    // The next panel of e and of V comes from L2 at best: V is long, and its lines may be with the core
+    // that owned the block before. Each tile asks for its share. (Past the end it is a hint without effect.)
+    constexpr int64_t kTiles = kGroup + kGroups;
+    const int64_t tiles =
+        kTiles * ((a.width + kVectors * M::Vec::kLanes - 1) / (kVectors * M::Vec::kLanes));
+    const int64_t tile = kGroup + kTiles * (column / (kVectors * M::Vec::kLanes));
+    const int64_t read = 4 * depth * kColumns, written = 4 * a.out_stride * kColumns;
+    const Upcoming upcoming{
+        static_cast<const char*>(a.weights) + read + tile * share_of_tile(read, tiles),
+        reinterpret_cast<const char*>(a.out) + written + tile * share_of_tile(written, tiles)};
+    product_tile<M, kRows, kVectors, 1, kColumns, true>(
+        static_cast<const Element*>(a.weights) + kFirst, 1, 0, depth,
+        static_cast<const Element*>(a.operand) + column, a.stride, out, a.out_stride, upcoming);
+    column_groups<M, kVectors, kFirst + kRows, kGroup + 1>(a, column);
   }
 }
 
@@ -115,11 +137,11 @@ void column_products(const ProductArgs& a) {
     int vectors = left < kWidest ? left : kWidest;
     if (left == kWidest + 1 && kWidest == 4) vectors = 3;  // 3 + 2 rather than 4 + 1
     if constexpr (kWidest == 4) {
-      if (vectors == 4) column_groups<M, 4, 0>(a, column);
-      if (vectors == 3) column_groups<M, 3, 0>(a, column);
+      if (vectors == 4) column_groups<M, 4, 0, 0>(a, column);
+      if (vectors == 3) column_groups<M, 3, 0, 0>(a, column);
     }
-    if (vectors == 2) column_groups<M, 2, 0>(a, column);
-    if (vectors == 1) column_groups<M, 1, 0>(a, column);
+    if (vectors == 2) column_groups<M, 2, 0, 0>(a, column);
+    if (vectors == 1) column_groups<M, 1, 0, 0>(a, column);
     column += vectors * kLanes;
   }
 }

@@ -160,7 +160,8 @@ void Solver::pack() {
       if (is_tile) continue;
       const int64_t column = i * kernels_.panel_columns;
       for (int64_t j = column; j < column + kernels_.panel_columns; ++j) {
-        bias_[j] = j < problem_.m ? static_cast<float>(column_bias(j)) : 0.0f;
+        const double bias = j < problem_.m ? column_bias(j) : 0.0;
+        bias_[j] = static_cast<float>(range_.wide ? bias : std::exp2(bias));
       }
       if (v_ != nullptr) {
         std::fill_n(v_ + column * plan_.width, kernels_.panel_columns * plan_.width, 0.0f);

@@ -81,7 +81,7 @@ class Solver {
   float out_factor_ = 0;  // turns sums of relative weights into gradients of total
 
   View queries_, candidates_;
-  float* bias_ = nullptr;         // [columns]
+  float* bias_ = nullptr;         // [columns]: column_bias, or 2^column_bias unless range_.wide
   float* v_ = nullptr;            // [columns][width]
   double* row_loss_ = nullptr;    // [n]
   double* along_ = nullptr;       // [n] or [m]: terms of the temperature's gradient

@@ -55,13 +55,19 @@ struct Vec256 {
     const T whole = _mm256_floor_ps(t);
     const T f = _mm256_sub_ps(t, whole);
     T p = _mm256_broadcast_ss(kExp2);
-    p = _mm256_fmadd_ps(p, f, _mm256_broadcast_ss(kExp2 + 1));
-    p = _mm256_fmadd_ps(p, f, _mm256_broadcast_ss(kExp2 + 2));
-    p = _mm256_fmadd_ps(p, f, _mm256_broadcast_ss(kExp2 + 3));
-    p = _mm256_fmadd_ps(p, f, _mm256_broadcast_ss(kExp2 + 4));
-    p = _mm256_fmadd_ps(p, f, _mm256_broadcast_ss(kExp2 + 5));
-    const __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(whole), 23);
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
+    for (int k = 1; k < 6; ++k) p = _mm256_fmadd_ps(p, f, _mm256_broadcast_ss(kExp2 + k));
+    return add_exponent(p, whole);
+  }
+  /// The same for two vectors, each times a factor that is already in the coefficients of its
+  /// polynomial: powers [6][2 kLanes].
+  static void exp2_scaled(T (&t)[2], const float* powers) {
+    for (int v = 0; v < 2; ++v, powers += kLanes) {
+      const T whole = _mm256_floor_ps(t[v]);
+      const T f = _mm256_sub_ps(t[v], whole);
+      T p = load(powers);
+      for (int k = 1; k < 6; ++k) p = _mm256_fmadd_ps(p, f, load(powers + 2 * k * kLanes));
+      t[v] = add_exponent(p, whole);
+    }
   }
   /// The same for t in [-inf, 127]; below -126 it stays at 2^-126. NaN stays NaN.
   static T exp2_any(T t) { return exp2(max(set1(-126.0f), t)); }
@@ -82,6 +88,11 @@ struct Vec256 {
   }
 
  private:
+  /// p * 2^whole, both sides and the product in float's normal range.
+  static T add_exponent(T p, T whole) {
+    const __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(whole), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
+  }
   static __m256i first(int count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }

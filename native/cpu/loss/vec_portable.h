@@ -62,13 +62,22 @@ struct VecPortable {
   /// negative, so truncation is floor; that it may round up to the next integer only makes f a
   /// little negative.
   static T exp2(T t) {
-    // Unsigned arithmetic: scores that are masked later, or NaN, may be beyond the range.
-    const Int whole = (Int)((Unsigned) __builtin_convertvector(t + 127.0f, Int) - 127u);
+    const Int whole = floor(t);
     const T f = t - __builtin_convertvector(whole, T);
     T p = set1(kExp2[0]);
     for (int k = 1; k < 6; ++k) p = p * f + kExp2[k];
-    const T scaled = (T)((Unsigned)p + ((Unsigned)whole << 23));
-    return select(t == t, scaled, t);  // NaN stays NaN
+    return add_exponent(p, whole, t);
+  }
+  /// The same for two vectors, each times a factor that is already in the coefficients of its
+  /// polynomial: powers [6][2 kLanes].
+  static void exp2_scaled(T (&t)[2], const float* powers) {
+    for (int v = 0; v < 2; ++v, powers += kLanes) {
+      const Int whole = floor(t[v]);
+      const T f = t[v] - __builtin_convertvector(whole, T);
+      T p = load(powers);
+      for (int k = 1; k < 6; ++k) p = p * f + load(powers + 2 * k * kLanes);
+      t[v] = add_exponent(p, whole, t[v]);
+    }
   }
   /// The same for t in [-inf, 127]; below -126 it stays at 2^-126. NaN stays NaN.
   static T exp2_any(T t) { return exp2(max(set1(-126.0f), t)); }
@@ -84,6 +93,14 @@ struct VecPortable {
   }
 
  private:
+  // Unsigned arithmetic: scores that are masked later, or NaN, may be beyond the range.
+  static Int floor(T t) {
+    return (Int)((Unsigned) __builtin_convertvector(t + 127.0f, Int) - 127u);
+  }
+  /// p * 2^whole; NaN where t is.
+  static T add_exponent(T p, Int whole, T t) {
+    return select(t == t, (T)((Unsigned)p + ((Unsigned)whole << 23)), t);
+  }
   static T select(Int mask, T yes, T no) { return (T)((mask & (Int)yes) | (~mask & (Int)no)); }
 };
 
