@@ -24,7 +24,7 @@ struct Context {
   Pool pool;
   Arena arena;
   Isa isa;
-  bool bfloat16;  // AVX512-BF16 may be used
+  bool bfloat16;  // AVX512-BF16 is used
 };
 
 // The ops, one file each. Arguments were checked by the core; contents of host memory are checked

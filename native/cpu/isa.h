@@ -16,6 +16,9 @@ uint32_t available_isas();
 /// TWINTAIL_ISA, or the best there is. Throws TT_UNSUPPORTED if the machine lacks it.
 Isa choose_isa(int32_t asked);
 
+/// Whether bfloat16 operands are multiplied as such: where that is faster, or as the environment variable
+/// TWINTAIL_BFLOAT16 (0, 1) says where the instructions are there. Otherwise they are rounded, but
+/// multiplied as floats.
 bool has_bfloat16(Isa isa);
 
 /// "portable", "avx2", "avx512"

@@ -103,6 +103,19 @@ TEST(Context, EnvironmentChoosesTheInstructionSet) {
     options.isa = TT_ISA_AVX2;
     EXPECT_EQ(created(options).isa, TT_ISA_AVX2) << "an explicit choice goes before";
   }
+  {
+    const Environment slow("TWINTAIL_BFLOAT16", "0");
+    tt_context_options options = cpu_options();
+    for (const int32_t isa : {TT_ISA_PORTABLE, TT_ISA_AVX2, TT_ISA_AVX512}) {
+      if ((tt_cpu_isa_available() >> isa & 1) == 0) continue;
+      options.isa = isa;
+      EXPECT_EQ(created(options).bfloat16, 0);
+    }
+    const Environment other("TWINTAIL_BFLOAT16", "yes");
+    tt_context* context = nullptr;
+    EXPECT_BAD_ARGUMENT(tt_context_create(&options, &context), "TWINTAIL_BFLOAT16");
+    expect_got("yes");
+  }
   const Environment wrong("TWINTAIL_ISA", "sse9");
   tt_context* context = nullptr;
   const tt_context_options options = cpu_options();
