@@ -121,9 +121,9 @@ inline __attribute__((always_inline)) void start_two_rows(const typename M::Elem
   odd[1] = M::multiply(r, c1);
 }
 
-/// The other steps, of all rows. One cache line of each of next_panel and upcoming is asked for at
-/// every step.
-template <class M>
+/// The other steps, of all rows. One cache line of each of next_panel and upcoming, if there is one,
+/// is asked for at every step.
+template <class M, bool kUpcoming>
 inline __attribute__((always_inline)) void multiply_tile(
     const typename M::Element* queries, int64_t stride, const typename M::Element* candidates,
     int depth, const char* next_panel, const char* upcoming, typename M::T (&x)[M::kTileRows][2]) {
@@ -135,7 +135,7 @@ inline __attribute__((always_inline)) void multiply_tile(
   for (int b = 0; b < kBases; ++b) base[b] = queries + 3 * b * stride;
   for (int k = 1; k < depth; ++k) {
     __builtin_prefetch(next_panel + 64 * k, 0, 2);
-    __builtin_prefetch(upcoming + 64 * k, 0, 2);
+    if constexpr (kUpcoming) __builtin_prefetch(upcoming + 64 * k, 0, 2);
     candidates += 2 * kLanes;
     const auto c0 = M::load(candidates);
     const auto c1 = M::load(candidates + kLanes);
@@ -242,10 +242,10 @@ void scores(const ScoreArgs& a) {
     }
     const Element* c = static_cast<const Element*>(a.candidates) + p * panel_elements;
     const Element* next_panel = c + panel_elements;
-    const Element* upcoming = a.upcoming != nullptr
-                                  ? static_cast<const Element*>(a.upcoming) + p * upcoming_elements
-                                  : next_panel;
-    const int64_t upcoming_bytes = 4 * (a.upcoming != nullptr ? upcoming_elements : panel_elements);
+    const bool is_upcoming = a.upcoming != nullptr;
+    const Element* upcoming =
+        is_upcoming ? static_cast<const Element*>(a.upcoming) + p * upcoming_elements : next_panel;
+    const int64_t upcoming_bytes = 4 * (is_upcoming ? upcoming_elements : panel_elements);
     typename M::T x[kRows][2];
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; i += 2) {
@@ -253,9 +253,9 @@ void scores(const ScoreArgs& a) {
     }
     for (int64_t r = 0; r < a.row_tiles; ++r) {
       const Element* q = queries + r * kRows * a.query_stride;
-      multiply_tile<M>(q, a.query_stride, c, a.depth,
-                       share(next_panel, 4 * panel_elements, r, a.row_tiles),
-                       share(upcoming, upcoming_bytes, r, a.row_tiles), x);
+      multiply_tile<M, stores(kEpilogue)>(q, a.query_stride, c, a.depth,
+                                          share(next_panel, 4 * panel_elements, r, a.row_tiles),
+                                          share(upcoming, upcoming_bytes, r, a.row_tiles), x);
       const TileView<M> tile = view_of<M>(a, powers, p, r);
       // Behind the last tile there is none: its own step once more, and the result is dropped.
       const Element* next = r + 1 < a.row_tiles ? q + kRows * a.query_stride : q;
