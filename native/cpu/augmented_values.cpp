@@ -25,7 +25,7 @@ class ValueSink {
   void end() {
     if (values_ == nullptr) offsets_[row_ + 1] = count_;
   }
-  void chunk_end() {}
+  void strip_end() {}
 
  private:
   int64_t* offsets_;

@@ -14,7 +14,7 @@ constexpr int kShort = 8;
 constexpr int kIdCapacity = 4096;
 constexpr int kBagCapacity = kChunkRows * kMostGroupViews;
 
-/// Collects the ids of a feature's bags and pools them when the chunk or the buffer ends.
+/// Collects the ids of a feature's bags and pools them when the strip or the buffer ends.
 class PoolSink {
  public:
   struct Buffers {
@@ -68,7 +68,7 @@ class PoolSink {
     bag_->last = 1;
   }
 
-  void chunk_end() { flush(); }
+  void strip_end() { flush(); }
 
  private:
   /// The buffer is full in the middle of a bag: pool what is there, and go on with the same sum.
@@ -102,6 +102,15 @@ class PoolSink {
   int64_t total_ = 0;
 };
 
+/// Long blocks, for each one's strips to be long, but some for every thread. No row's vector depends on it.
+int64_t rows_per_block(const tt_gather_view* views, int32_t view_count, int threads) {
+  constexpr int64_t kBlocksPerThread = 4;
+  int64_t rows = 0;
+  for (int32_t v = 0; v < view_count; ++v) rows = std::max(rows, views[v].n);
+  const int64_t chunks = (rows + kChunkRows - 1) / kChunkRows / (kBlocksPerThread * threads);
+  return std::clamp<int64_t>(chunks * kChunkRows, kBlockRows, kStripRows);
+}
+
 struct Worker {
   WalkScratch* walk;
   PoolSink::Buffers* buffers;
@@ -129,7 +138,7 @@ float* sum_slots(Context& context, ArenaScope& scope, const Table& table,
         sink.end();
       }
     });
-    sink.chunk_end();
+    sink.strip_end();
   });
   return sums;
 }
@@ -140,7 +149,8 @@ void embedding_gather(Context& context, const Table* table, const tt_embedding* 
                       int32_t /*embedding_count*/, const tt_gather_view* views,
                       int32_t view_count) {
   ArenaScope scope(context.arena);
-  const GroupedViews grouped = GroupedViews::make(scope, *table, views, view_count, kBlockRows);
+  const GroupedViews grouped = GroupedViews::make(
+      scope, *table, views, view_count, rows_per_block(views, view_count, context.pool.threads()));
   int64_t columns[TT_MAX_FEATURES];
   const int64_t width = feature_columns(*table, embeddings, columns);
   auto* workers = scope.get<Worker>(static_cast<size_t>(context.pool.threads()));

@@ -170,7 +170,7 @@ class LookupSink {
   void end() {
     if (scales_ != nullptr) scales_[bag_] = pooling_scale(pooling_, total_);
   }
-  void chunk_end() {}
+  void strip_end() {}
 
  private:
   const Table& table_;

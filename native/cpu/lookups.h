@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "context.h"
 #include "feature_table.h"
@@ -21,6 +22,11 @@
 namespace tt::cpu {
 
 constexpr int kChunkRows = kDrawRows;
+/// Rows of which one feature after the other is walked: as long as one embedding table is read, the processor keeps the
+/// translations of its addresses.
+constexpr int kStripRows = 16 * kChunkRows;
+/// For as many words a strip's records are copied side by side, which need no translations either.
+constexpr int64_t kStripWords = 1 << 16;
 constexpr int64_t kListCapacity = 4096;
 
 inline uint64_t all_features(const Table& table) {
@@ -54,13 +60,18 @@ struct KeptList {
   int64_t count;
 };
 
+constexpr int64_t kReadable = 8;
+constexpr int32_t kDefaultIds[kReadable] = {};  // the default's id 0, and room to read
+
 /// Temporary memory of one worker.
 struct WalkScratch {
   const DrawKernels* kernels;
   uint32_t dropped[kMostGroupViews][kChunkRows];  // values of the current feature, by position
   int64_t drawn[kMostGroupViews];                 // positions that `dropped` knows
-  uint64_t masks[kMostGroupViews][kChunkRows];
+  uint64_t masks[kMostGroupViews][kStripRows];
   KeptList kept[kMostGroupViews][kChunkRows];
+  int32_t words[kStripWords + kReadable];
+  const int32_t* records[kStripRows];   // of the strip's rows, in `words` or in place
   int32_t* kept_rows[kMostGroupViews];  // [list_capacity]
   int32_t* kept_positions[kMostGroupViews];
   int64_t list_capacity;
@@ -79,15 +90,12 @@ struct WalkScratch {
 };
 
 /// A sink has:
-///   void feature(int32_t f);                                  before the bags
-///   of feature f in a chunk void begin(const PlannedView&, int64_t row,
-///   int32_t f);   row: in the view void ids(const int32_t* ids, int64_t count,
-///   int64_t readable);   any number of times; the memory
-///                                                             of `readable` >=
-///                                                             count ids may be
-///                                                             read
-///   void end();                                               the bag is
-///   complete and not empty void chunk_end();
+///   void feature(int32_t f);                   before the bags of feature f in a strip
+///   void begin(const PlannedView&, int64_t row, int32_t f);   row: in the view
+///   void ids(const int32_t* ids, int64_t count, int64_t readable);   any number of times; the memory of
+///                                              `readable` >= count ids may be read
+///   void end();                                the bag is complete and not empty
+///   void strip_end();
 template <class Sink>
 class Walk {
  public:
@@ -106,7 +114,7 @@ class Walk {
     while (begin < end) {
       const int64_t behind = end_of_chunk(begin, end);
       const auto rows = static_cast<int>(behind - begin);
-      decide_masks(begin, rows);
+      decide_masks(begin, 0, rows);
       decide_lists(begin, rows);
       for (int r = 0; r < rows; ++r) {
         sink_.list(begin + r, scratch_.kept[0][r], scratch_.masks[0][r]);
@@ -121,10 +129,13 @@ class Walk {
     for (uint64_t rest = features_; rest != 0; rest &= rest - 1) {
       order_[feature_count_++] = lowest_bit(rest);
     }
-    ask_for(begin, std::min(end, begin + kChunkRows));
+    ask_for(begin, end);
+    const bool listed = (features_ & facts_of(table_).through_list) != 0;
     while (begin < end) {
-      const int64_t behind = end_of_chunk(begin, end);
-      chunk(begin, static_cast<int>(behind - begin), end);
+      const int64_t behind =
+          listed ? end_of_chunk(begin, end) : std::min<int64_t>(end, begin + kStripRows);
+      if (listed) decide_lists(begin, static_cast<int>(behind - begin));
+      strip(begin, static_cast<int>(behind - begin), end);
       begin = behind;
     }
   }
@@ -132,13 +143,16 @@ class Walk {
  private:
   int64_t end_of_chunk(int64_t begin, int64_t end) const;
   void ask_for(int64_t begin, int64_t end) const;
-  void chunk(int64_t begin, int rows, int64_t end);
-  void decide_masks(int64_t begin, int rows);
+  void strip(int64_t begin, int rows, int64_t end);
+  void prepare(int64_t begin, int first, int last, int64_t end);
+  const int32_t* copy_record(int64_t row);
+  void chunk(int32_t f, int64_t begin, int first, int last);
+  void decide_masks(int64_t begin, int first, int last);
   void decide_lists(int64_t begin, int rows);
   KeptList keep(const PlannedView& planned, int64_t row, uint32_t drawn, int32_t* kept,
                 int32_t* positions) const;
-  void decide_values(int32_t f, int64_t begin, int rows);
-  /// A bag: view v of the group, row r of the chunk that begins at `begin`.
+  void decide_values(int32_t f, int64_t begin, int first, int last);
+  /// A bag: view v of the group, row r of the strip that begins at `begin`.
   struct Bag {
     int32_t f;
     int v, r;
@@ -156,13 +170,11 @@ class Walk {
   uint64_t features_;          // bit f: feature f is walked
   int32_t order_[TT_MAX_FEATURES];
   int32_t feature_count_ = 0;
+  int64_t copied_ = 0;  // words of the strip's records so far
   const ViewGroup& group_;
   WalkScratch& scratch_;
   Sink& sink_;
 };
-
-constexpr int64_t kReadable = 8;
-constexpr int32_t kDefaultIds[kReadable] = {};  // the default's id 0, and room to read
 
 /// As many rows as a chunk holds and as their lists leave room for. A single
 /// list always fits.
@@ -179,55 +191,82 @@ int64_t Walk<Sink>::end_of_chunk(int64_t begin, int64_t end) const {
   return end;
 }
 
-/// The records of the first chunk. Those of later chunks are asked for while
-/// the one before is walked.
+/// The records of the first chunk, and what begins those of the second. What comes later is asked for while the
+/// chunk before is prepared.
 template <class Sink>
 void Walk<Sink>::ask_for(int64_t begin, int64_t end) const {
-  for (int64_t i = begin; i < end; ++i) records_.prefetch_begin(group_.rows[i]);
+  const int64_t next = std::min(end, begin + 2 * kChunkRows);
+  for (int64_t i = begin; i < next; ++i) records_.prefetch_begin(group_.rows[i]);
+  end = std::min(end, begin + kChunkRows);
   for (int64_t i = begin; i < end; ++i) records_.prefetch_record(group_.rows[i]);
 }
 
 /// The rows [begin, begin + rows) of those before `end`.
 template <class Sink>
-void Walk<Sink>::chunk(int64_t begin, int rows, int64_t end) {
-  decide_masks(begin, rows);
-  if ((features_ & facts_of(table_).through_list) != 0) decide_lists(begin, rows);
+void Walk<Sink>::strip(int64_t begin, int rows, int64_t end) {
+  copied_ = 0;
   for (int32_t s = 0; s < feature_count_; ++s) {
-    const int32_t f = order_[s];
-    const bool listed = table_.features[f].through_list != 0;
-    sink_.feature(f);
-    decide_values(f, begin, rows);
-    int asks = s;  // every row asks once, at one of the features
-    for (int r = 0; r < rows; ++r) {
-      if (r == asks) {
-        const int64_t next = begin + kChunkRows + r;
-        if (next < end) records_.prefetch_record(group_.rows[next]);
-        if (next + kChunkRows < end) records_.prefetch_begin(group_.rows[next + kChunkRows]);
-        asks += feature_count_;
-      }
-      for (int v = 0; v < group_.count; ++v) {
-        const Bag bag{f, v, r, begin};
-        sink_.begin(group_.views[v], begin + r, f);
-        if ((scratch_.masks[v][r] >> f & 1) != 0) {
-          sink_.ids(kDefaultIds, 1, kReadable);
-        } else if (listed) {
-          through_list(bag);
-        } else {
-          direct(bag);
-        }
-        sink_.end();
-      }
+    sink_.feature(order_[s]);
+    for (int first = 0; first < rows; first += kChunkRows) {
+      const int last = std::min(rows, first + kChunkRows);
+      if (s == 0) prepare(begin, first, last, end);
+      chunk(order_[s], begin, first, last);
     }
   }
-  sink_.chunk_end();
+  sink_.strip_end();
+}
+
+/// What all features need of the rows [first, last) of a strip; asks for the records of the chunk behind.
+template <class Sink>
+void Walk<Sink>::prepare(int64_t begin, int first, int last, int64_t end) {
+  decide_masks(begin, first, last);
+  for (int r = first; r < last; ++r) {
+    const int64_t next = begin + kChunkRows + r;
+    if (next < end) records_.prefetch_record(group_.rows[next]);
+    if (next + kChunkRows < end) records_.prefetch_begin(group_.rows[next + kChunkRows]);
+    scratch_.records[r] = copy_record(group_.rows[begin + r]);
+  }
+}
+
+/// The row's record behind those of the strip, or in place where there is no room.
+template <class Sink>
+const int32_t* Walk<Sink>::copy_record(int64_t row) {
+  const int32_t* record = records_.record(row);
+  const int64_t words = records_.words(row);
+  if (words == 0 || copied_ + words > kStripWords) return record;
+  int32_t* copy = scratch_.words + copied_;
+  std::memcpy(copy, record, static_cast<size_t>(words) * sizeof(int32_t));
+  copied_ += words;
+  return copy;
+}
+
+/// Feature f of the rows [first, last) of a strip.
+template <class Sink>
+void Walk<Sink>::chunk(int32_t f, int64_t begin, int first, int last) {
+  const bool listed = table_.features[f].through_list != 0;
+  decide_values(f, begin, first, last);
+  for (int r = first; r < last; ++r) {
+    for (int v = 0; v < group_.count; ++v) {
+      const Bag bag{f, v, r, begin};
+      sink_.begin(group_.views[v], begin + r, f);
+      if ((scratch_.masks[v][r] >> f & 1) != 0) {
+        sink_.ids(kDefaultIds, 1, kReadable);
+      } else if (listed) {
+        through_list(bag);
+      } else {
+        direct(bag);
+      }
+      sink_.end();
+    }
+  }
 }
 
 template <class Sink>
-void Walk<Sink>::decide_masks(int64_t begin, int rows) {
+void Walk<Sink>::decide_masks(int64_t begin, int first, int last) {
   for (int v = 0; v < group_.count; ++v) {
     const PlannedView& planned = group_.views[v];
-    feature_masks(*scratch_.kernels, planned.plan, counter_row(planned, begin), rows,
-                  scratch_.masks[v]);
+    feature_masks(*scratch_.kernels, planned.plan, counter_row(planned, begin + first),
+                  last - first, scratch_.masks[v] + first);
   }
 }
 
@@ -290,7 +329,7 @@ KeptList Walk<Sink>::keep(const PlannedView& planned, int64_t row, uint32_t draw
 /// The value dropout of one feature for the whole chunk, as far as its bits
 /// reach.
 template <class Sink>
-void Walk<Sink>::decide_values(int32_t f, int64_t begin, int rows) {
+void Walk<Sink>::decide_values(int32_t f, int64_t begin, int first, int last) {
   const tt_feature& feature = table_.features[f];
   const bool multi_valued = feature.offsets != nullptr || feature.through_list != 0;
   int64_t longest = -1;
@@ -300,21 +339,21 @@ void Walk<Sink>::decide_values(int32_t f, int64_t begin, int rows) {
     if (!drops_values(planned.plan, f, multi_valued)) continue;
     if (longest < 0) {
       longest = feature.through_list != 0 ? kDrawnPositions : 0;
-      for (int r = 0; r < rows && longest < kDrawnPositions; ++r) {
-        longest = std::max(longest, records_.values(f, group_.rows[begin + r]).count);
+      for (int r = first; r < last && longest < kDrawnPositions; ++r) {
+        longest = std::max(longest, records_.values_in(scratch_.records[r], f).count);
       }
     }
     if (longest == 0) continue;
     const int groups = groups_of_four(longest);
     scratch_.drawn[v] = 4 * groups;
-    dropped_values(*scratch_.kernels, planned.plan, counter_row(planned, begin), rows, f, groups,
-                   scratch_.dropped[v]);
+    dropped_values(*scratch_.kernels, planned.plan, counter_row(planned, begin + first),
+                   last - first, f, groups, scratch_.dropped[v]);
   }
 }
 
 template <class Sink>
 void Walk<Sink>::direct(const Bag& bag) {
-  const PackedRows::Values values = records_.values(bag.f, group_.rows[bag.begin + bag.r]);
+  const PackedRows::Values values = records_.values_in(scratch_.records[bag.r], bag.f);
   int64_t count = values.count;
   if (drops_values(group_.views[bag.v].plan, bag.f, table_.features[bag.f].offsets != nullptr)) {
     count = dropping(bag, values.ids, count, 0);
@@ -365,7 +404,7 @@ int64_t Walk<Sink>::dropping(const Bag& bag, const int32_t* ids, int64_t count, 
     const int64_t end = std::min(count, begin + kPart);
     uint64_t dropped = 0;  // bit j: the value at position + begin + j is dropped
     if (position + end <= scratch_.drawn[bag.v]) {
-      dropped = scratch_.dropped[bag.v][bag.r] >> (position + begin);
+      dropped = scratch_.dropped[bag.v][bag.r % kChunkRows] >> (position + begin);
     } else {
       const int64_t first = (position + begin) / 4 * 4;
       for (int64_t p = first; p < position + end; p += 4) {

@@ -31,9 +31,13 @@ class PackedRows {
     int64_t count;
   };
 
+  /// A row's record, and how many words it has. It may be copied, with eight words to read behind it.
+  const int32_t* record(int64_t row) const { return words_ + begin(row); }
+  int64_t words(int64_t row) const { return end(row) - begin(row); }
+
   /// f: one of the packed features.
-  Values values(int32_t f, int64_t row) const {
-    const int32_t* record = words_ + begin(row);
+  Values values(int32_t f, int64_t row) const { return values_in(record(row), f); }
+  Values values_in(const int32_t* record, int32_t f) const {
     const int32_t slot = slot_[f];
     if (slot < singles_) return Values{record + slot, 1};
     const int32_t first = slot == singles_ ? singles_ + multiples_ : record[slot - 1];
@@ -48,13 +52,14 @@ class PackedRows {
   }
   __attribute__((always_inline)) void prefetch_record(int64_t row) const {
     const int64_t first = begin(row);
-    const int64_t last = begins_ != nullptr ? begins_[row + 1] : first + singles_;
+    const int64_t last = end(row);
     for (int64_t word = first; word < last; word += 16) __builtin_prefetch(words_ + word);
     if (last > first) __builtin_prefetch(words_ + last - 1);
   }
 
  private:
   int64_t begin(int64_t row) const { return begins_ != nullptr ? begins_[row] : row * singles_; }
+  int64_t end(int64_t row) const { return begin(row + 1); }
   int64_t measure(Context& context, const Table& table, int64_t rows);
   void fill(Context& context, const Table& table, int64_t rows);
   void* take(size_t bytes);

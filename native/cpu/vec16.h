@@ -229,6 +229,10 @@ inline float sum(Vec16 a) {
 TT_PREFETCHES void prefetch(const void* p) {
   __builtin_prefetch(p, 0, 3);
 }
+/// Into the second level only.
+TT_PREFETCHES void prefetch_far(const void* p) {
+  __builtin_prefetch(p, 0, 2);
+}
 TT_PREFETCHES void prefetch_write(const void* p) {
   __builtin_prefetch(p, 1, 3);
 }

@@ -19,8 +19,8 @@ class EmbeddingGatherTest : public OpTest {
     return all;
   }
 
-  void expect_right(const Scene& scene) {
-    const std::vector<std::vector<float>> got = gather(scene);
+  void expect_right(const Scene& scene, int32_t threads = 2) {
+    const std::vector<std::vector<float>> got = gather(scene, threads);
     for (size_t v = 0; v < scene.views.size(); ++v) {
       expect_as_good_as_plain(
           got[v], reference_gather<float>(scene.table, scene.embeddings, scene.views[v]),
@@ -117,6 +117,31 @@ TEST_P(EmbeddingGatherTest, LongRows) {
   scene.views = random_views(random, scene.table, 12);
   scene.width = 28;
   expect_right(scene);
+}
+
+// More values than are copied side by side for a strip of rows.
+TEST_P(EmbeddingGatherTest, ManyValuesInManyRows) {
+  Random random;
+  Scene scene;
+  scene.table.rows = 40;
+  scene.table.features = {random_feature(random, 40, true, 500, 0, 600),
+                          random_feature(random, 40, false, 90, 1),
+                          random_feature(random, 40, true, 200, 1, 600)};
+  scene.embeddings = {random_embedding(random, 500, 3), random_embedding(random, 200, 5)};
+  scene.views.resize(1);
+  scene.views[0].rows = random.integers(600, 0, 39);
+  scene.width = width_of(scene.table, scene.embeddings);
+  expect_right(scene, 1);
+}
+
+// Several strips of rows in a block, and blocks of other lengths for other numbers of threads.
+TEST_P(EmbeddingGatherTest, ManyRows) {
+  Random random;
+  const Scene scene = random_scene(random, 4500, {16, 3, 8}, false);
+  expect_right(scene, 1);
+  const std::vector<std::vector<float>> one = gather(scene, 1);
+  const std::vector<std::vector<float>> three = gather(scene, 3);
+  for (size_t v = 0; v < one.size(); ++v) EXPECT_EQ(bits(three[v]), bits(one[v])) << "view " << v;
 }
 
 TEST_P(EmbeddingGatherTest, SameBitsForAnyThreads) {

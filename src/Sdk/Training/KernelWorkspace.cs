@@ -75,6 +75,9 @@ internal sealed class CpuWorkspace : KernelWorkspace
 {
     // Two arrays of 8 bytes, counters of partitions, sums of long runs.
     private const double LookupBytes = 18;
+
+    // Of a thread that walks rows: copies of their values, masks.
+    private const double WalkBytes = 300 << 10;
     private readonly int _threads;
 
     public CpuWorkspace(TrainingShape shape, int threads)
@@ -87,20 +90,20 @@ internal sealed class CpuWorkspace : KernelWorkspace
         double slots = Math.Min(Shape.Items, kept);
         if (Shape.ListedValues == 0 || entries < 2 * Shape.Items || kept < 2 * slots)
         {
-            return (LookupBytes * Shape.Batch * Shape.UserValues.ClickedMean) + scales;
+            return (LookupBytes * Shape.Batch * Shape.UserValues.ClickedMean) + scales + (WalkBytes * _threads);
         }
 
         // Histories share their items: each item's gradients are summed first, and looked up once.
         double lists = (sizeof(int) * (entries + (2 * kept) + (3 * Shape.Items))) + (Shape.Batch * (scales / Shape.Batch + 32));
         double rows = Float * (Shape.Batch + slots) * Shape.Layout.UserWidth;
         double lookups = (Shape.Batch * Shape.MeanOwnValues) + (Shape.ListedValues * (slots / Shape.Items));
-        return lists + rows + (LookupBytes * lookups) + scales;
+        return lists + rows + (LookupBytes * lookups) + scales + (WalkBytes * _threads);
     }
 
     protected override double ItemUpdate()
     {
         double lookups = (Shape.Batch * Shape.ItemValues.ClickedMean) + ((Shape.ItemRows - Shape.Batch) * Shape.ItemValues.Mean);
-        return (LookupBytes * lookups) + (Float * (double)Shape.ItemRows * Shape.Layout.Items.Count);
+        return (LookupBytes * lookups) + (Float * (double)Shape.ItemRows * Shape.Layout.Items.Count) + (WalkBytes * _threads);
     }
 
     protected override double Linear()
