@@ -80,7 +80,7 @@ TT_HD void adagrad_step(const OptimizerPlan& p, T& w, T g, T& s) {
 /// One state for a row; s: already grown by the mean of g^2 over the row; g: with decay.
 template <class T>
 TT_HD void rowwise_adagrad_step(const OptimizerPlan& p, T& w, T g, float s) {
-  w = w - Broadcast<T>::of(p.learning_rate) * g / Broadcast<T>::of(square_root(s) + p.epsilon);
+  w = w - Broadcast<T>::of(p.learning_rate / (square_root(s) + p.epsilon)) * g;
 }
 
 /// Kingma and Ba, "Adam", ICLR 2015, with decoupled decay (Loshchilov and Hutter, ICLR 2019).

@@ -301,10 +301,11 @@ void sum_segment(const MergeJob& job, const Lookup* lookups, int64_t count, floa
   sum_run<true>(job, lookups, count, out);
 }
 
-void merge(const MergeJob& job, const Lookup* lookups, int64_t count, int64_t first_run,
-           float* scratch) {
+/// Calls f(id, first lookup, count) for each run of one id, and asks for what the runs behind it need.
+template <class F>
+void for_runs(const MergeJob& job, const Lookup* lookups, int64_t count, F&& f) {
   int64_t ahead = 0;
-  int64_t run = first_run;
+  int32_t asked = -1;
   for (int64_t begin = 0; begin < count;) {
     const int32_t id = lookup_id(lookups[begin]);
     int64_t end = begin + 1;
@@ -312,15 +313,90 @@ void merge(const MergeJob& job, const Lookup* lookups, int64_t count, int64_t fi
     const int64_t wanted = end + kLookupReadAhead < count ? end + kLookupReadAhead : count;
     for (; ahead < wanted; ++ahead) {
       prefetch_lookup(job, lookups[ahead]);
-      prefetch_target(job, lookup_id(lookups[ahead]));
+      if (lookup_id(lookups[ahead]) == asked) continue;
+      asked = lookup_id(lookups[ahead]);
+      prefetch_target(job, asked);
     }
-    if (end - begin <= kSegment) {
-      sum_run<false>(job, lookups + begin, end - begin, scratch);
-      finish(job, id, run, scratch);
-    }
-    ++run;
+    f(id, lookups + begin, end - begin);
     begin = end;
   }
+}
+
+/// merge() into float32 weights of V whole vectors by row-wise Adagrad: a short run's sum never leaves the registers.
+/// The operations and their order are those of sum_run() and update_row().
+template <int V, bool Scaled>
+void merge_rowwise(const MergeJob& job, const Lookup* lookups, int64_t count, float* scratch) {
+  const GradientRows& rows = job.rows;
+  const OptimizerPlan plan = job.target.plan;
+  auto* weights = static_cast<float*>(job.target.weights);
+  float* states = job.target.state1;
+  const auto term = [&](Lookup lookup, Vec16* g) {
+    const float* p = gradient_of(rows, lookup);
+    TT_UNROLL for (int v = 0; v < V; ++v) g[v] = Vec16::load(p + 16 * v);
+    if constexpr (Scaled) {
+      const Vec16 scale = Vec16::all(rows.scales[static_cast<uint32_t>(lookup)]);
+      TT_UNROLL for (int v = 0; v < V; ++v) g[v] = g[v] * scale;
+    }
+  };
+  for_runs(job, lookups, count, [&](int32_t id, const Lookup* run, int64_t length) {
+    if (length > kSegment) return;
+    if (length > kSumBlock) {
+      sum_run<false>(job, run, length, scratch);
+      return finish(job, id, 0, scratch);
+    }
+    Vec16 sums[V];
+    term(run[0], sums);
+    for (int64_t i = 1; i < length; ++i) {
+      Vec16 g[V];
+      term(run[i], g);
+      TT_UNROLL for (int v = 0; v < V; ++v) sums[v] = sums[v] + g[v];
+    }
+    float* row = weights + int64_t{id} * (16 * V);
+    Vec16 w[V];
+    Vec16 squares = Vec16::zero();
+    TT_UNROLL for (int v = 0; v < V; ++v) {
+      w[v] = Vec16::load(row + 16 * v);
+      sums[v] = decayed_gradient(plan, w[v], sums[v]);
+      squares = squares + sums[v] * sums[v];
+    }
+    const float state = states[id] + sum(squares) / static_cast<float>(16 * V);
+    states[id] = state;
+    TT_UNROLL for (int v = 0; v < V; ++v) {
+      rowwise_adagrad_step(plan, w[v], sums[v], state);
+      w[v].store(row + 16 * v);
+    }
+  });
+}
+
+/// False where the job is not one of merge_rowwise().
+template <int V>
+bool try_merge_rowwise(const MergeJob& job, const Lookup* lookups, int64_t count, float* scratch) {
+  if (job.dim != 16 * V) {
+    if constexpr (V > 1) return try_merge_rowwise<V - 1>(job, lookups, count, scratch);
+    return false;
+  }
+  if (job.rows.scales != nullptr) {
+    merge_rowwise<V, true>(job, lookups, count, scratch);
+  } else {
+    merge_rowwise<V, false>(job, lookups, count, scratch);
+  }
+  return true;
+}
+
+void merge(const MergeJob& job, const Lookup* lookups, int64_t count, int64_t first_run,
+           float* scratch) {
+  const MergeTarget& t = job.target;
+  const bool rowwise =
+      t.ids == nullptr && t.plan.kind == TT_ROWWISE_ADAGRAD && t.dtype == TT_FLOAT32;
+  if (rowwise && try_merge_rowwise<kMostVectors>(job, lookups, count, scratch)) return;
+  int64_t number = first_run;
+  for_runs(job, lookups, count, [&](int32_t id, const Lookup* run, int64_t length) {
+    if (length <= kSegment) {
+      sum_run<false>(job, run, length, scratch);
+      finish(job, id, number, scratch);
+    }
+    ++number;
+  });
 }
 
 struct AddRows {

@@ -58,7 +58,8 @@ TEST_P(EmbeddingGatherUpdateTest, EqualsBackwardAndSparseUpdate) {
   for (uint32_t round = 0; round < 8; ++round) {
     SCOPED_TRACE("round " + std::to_string(round));
     Random random(round);
-    const Scene scene = random_scene(random, round < 4 ? 50 : 900, {16, 5, 33, 16}, round % 2 == 1);
+    const Scene scene =
+        random_scene(random, round < 4 ? 50 : 900, {16, 5, 33, 48, 64, 32, 16}, round % 2 == 1);
     std::vector<std::vector<float>> gradients;
     for (const HostView& view : scene.views) {
       gradients.push_back(random.normals(view.n() * scene.width));
