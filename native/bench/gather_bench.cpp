@@ -295,6 +295,28 @@ void run_on(const Options& options, const std::string& isa, int threads) {
   check(tt_context_destroy(context), "tt_context_destroy");
 }
 
+/// Random rows of a memory as large as the embedding tables, in the same pages: floats of a row in d.
+void report_random_rows(int threads) {
+  tt_context* context = nullptr;
+  check(tt_context_create(nullptr, &context), "tt_context_create");
+  {
+    const Memory<float> memory(context, Shape{}.vocabulary * Scene::width());
+    std::fill_n(memory.data(), memory.size(), 1.0f);
+    for (const int lines : {1, 2, 3, 4}) {
+      Result result;
+      result.name = "random_rows";
+      result.d = 16 * lines;
+      result.threads = threads;
+      result.gigabytes_per_second =
+          measure_random(reinterpret_cast<const char*>(memory.data()),
+                         memory.size() * static_cast<int64_t>(sizeof(float)), lines, threads) *
+          1e-9;
+      print(result);
+    }
+  }
+  check(tt_context_destroy(context), "tt_context_destroy");
+}
+
 }  // namespace
 
 void run_gather(const Options& options) {
@@ -305,6 +327,7 @@ void run_gather(const Options& options) {
     copy.gigabytes_per_second =
         std::max(measure_copy(threads, false), measure_copy(threads, true)) * 1e-9;
     print(copy);
+    report_random_rows(threads);
     for (const std::string& isa : isas_of(options)) run_on(options, isa, threads);
   }
 }

@@ -101,6 +101,36 @@ double measure_copy(int threads, bool non_temporal) {
   return best;
 }
 
+double measure_random(const char* memory, int64_t bytes, int lines, int threads) {
+  constexpr int64_t kAhead = 48;
+  constexpr int64_t kLine = 64;
+  const int64_t size = lines * kLine;
+  const int64_t reads = (int64_t{1} << 19) / lines;
+  std::vector<std::vector<uint32_t>> rows(static_cast<size_t>(threads));
+  std::vector<double> times;
+  uint64_t random = 1;
+  for (int repeat = 0; repeat < 7; ++repeat) {
+    for (auto& list : rows) {
+      list.resize(static_cast<size_t>(reads + kAhead));
+      for (uint32_t& row : list) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        row = static_cast<uint32_t>((random >> 33) % static_cast<uint64_t>(bytes / size));
+      }
+    }
+    times.push_back(on_threads(threads, [&](int t) {
+      const uint32_t* row = rows[static_cast<size_t>(t)].data();
+      int sum = 0;
+      for (int64_t i = 0; i < reads; ++i) {
+        const char* ahead = memory + row[i + kAhead] * size;
+        for (int l = 0; l < lines; ++l) __builtin_prefetch(ahead + l * kLine, 0, 2);
+        for (int l = 0; l < lines; ++l) sum += memory[row[i] * size + l * kLine];
+      }
+      asm volatile("" : : "r"(sum));
+    }));
+  }
+  return static_cast<double>(threads * reads * size) / median(times);
+}
+
 void run_peak(const Options& options) {
   const double seconds = options.quick ? 0.05 : 0.3;
   std::vector<std::string> isas = isas_of(options);
