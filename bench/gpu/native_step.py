@@ -56,9 +56,11 @@ class Tower:
 
 
 class NativeStep:
-    def __init__(self, session, clicks, n, m, tower, dtype="float32"):
+    """graph: the calls of a step go to the device as one CUDA graph."""
+
+    def __init__(self, session, clicks, n, m, tower, dtype="float32", graph=True):
         self.session, self.context, self.clicks, self.n, self.m, self.d = session, session.context, clicks, n, m, tower[-1]
-        self.precision = twintail.PRECISION[dtype]
+        self.precision, self.graph = twintail.PRECISION[dtype], graph
         columns, count = clicks.columns, len(clicks.columns)
         self.width = sum(c.dim for c in columns)
         widths = [self.width, *tower]
@@ -150,6 +152,14 @@ class NativeStep:
             view.vectors = items.data_ptr() + 4 * row * self.width
 
     def run(self, batch, step):
+        if not self.graph:
+            self._calls(batch, step)
+            return
+        self.context.call("tt_graph_begin")
+        self._calls(batch, step)
+        self.context.call("tt_graph_end")
+
+    def _calls(self, batch, step):
         call, count = self.context.call, len(self.tables)
         self._begin(batch, step)
         self._point(self.user.values[0], self.item.values[0])

@@ -45,6 +45,30 @@ class Clock:
         return {"ms_median": statistics.median(device), "ms_min": min(device),
                 "wall_ms": statistics.median(run[1] for run in runs), "host_ms": statistics.median(run[2] for run in runs)}
 
+    def busy(self, call, count):
+        """Per call: ms in which the device does something, and how many kernels, copies and fills that is, by the profiler's timestamps.
+        Its launches are slower than others, so that what lies between the kernels is the undisturbed time less this one."""
+        spans, why = [], "no GPU"
+        if self.on_gpu:
+            try:
+                spans, why = self._profile(call, count), "the profiler has seen nothing"
+            except Exception as error:  # e.g. without CUPTI or without the right to it
+                why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        if not spans:
+            return {"busy_ms": None, "kernels": None, "busy_unknown": why}
+        return {"busy_ms": covered(spans) / 1e3 / count, "kernels": len(spans) / count}
+
+    def _profile(self, call, count):
+        from torch.profiler import ProfilerActivity, profile
+        call()
+        self._wait()
+        with profile(activities=[ProfilerActivity.CUDA]) as seen:
+            for _ in range(count):
+                call()
+            self._wait()
+        on_device = torch.autograd.DeviceType.CUDA
+        return [(e.time_range.start, e.time_range.end) for e in seen.events() if e.device_type == on_device]
+
     def _series(self, call, count):
         begin = time.perf_counter()
         if self.on_gpu:
@@ -63,6 +87,15 @@ class Clock:
     def _wait(self):
         if self.on_gpu:
             self.stream.synchronize()
+
+
+def covered(spans):
+    """Length of the union of [start, end] pairs: kernels may overlap."""
+    length, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        length += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return length
 
 
 class Session:

@@ -1,14 +1,17 @@
 """The whole training step in clicks a second: gather, towers 256-128-64, sampled softmax, contrastive loss on augmented views, backward,
 updates; ours through the C ABI (the native loop, call by call as src/Sdk/Training/TrainingStep.cs makes them), against the same model in
-PyTorch eager and torch.compile. Values and first weights are the same; first losses and gradients are compared.
+PyTorch eager and torch.compile. Values and first weights are the same; first losses and gradients are compared. Ours is timed call by call
+and as a CUDA graph (the SDK's default), with the time in which the device does nothing between its kernels.
 
 The peers get the lists of kept values of four steps made beforehand (by tt_augmented_values): drawing, masking and making
 lists are within our step and not within theirs.
 """
+import torch
+
 import data
 import peers_step
 from native_step import NativeStep
-from session import attempt, close_to
+from session import attempt, close_to, covered
 
 # name, items, users, most clicks of a user, columns, clicks n, self-supervised items m, tower
 FULL = [("goodbooks-like", 10_000, 48_000, 37, data.GOODBOOKS, 8192, 4096, (256, 128, 64))]
@@ -19,6 +22,7 @@ LIMIT = {"float32": 1e-3, "bfloat16": 5e-2}
 
 
 def run(session, results):
+    assert covered([(5, 6), (0, 2), (1, 3)]) == 4
     for name, items, users, most, columns, n, m, tower in FULL if session.on_gpu else TINY:
         clicks = data.Clicks(session, items, users, most, columns, dim=64 if session.on_gpu else 8)
         for dtype in ("float32", "bfloat16"):
@@ -31,7 +35,7 @@ def run(session, results):
 
 def run_dtype(session, results, shape, clicks, tower, dtype):
     n, m = shape["n"], shape["m"]
-    ours = NativeStep(session, clicks, n, m, tower, dtype)
+    ours = NativeStep(session, clicks, n, m, tower, dtype, graph=False)
     batches = split(*clicks.listed(session), n)
     recorded = [ours.lists(batches[i % len(batches)], i) for i in range(STEPS)]
     first = peers_step.Model.copy(ours)
@@ -55,12 +59,11 @@ def run_dtype(session, results, shape, clicks, tower, dtype):
             continue
         compare(who, found, losses, gradients, state, LIMIT[dtype])
         close_to(f"losses of step 2, {who}", second, later, LIMIT[dtype])
-    counter = iter(range(2, 10**9))
-
-    def next_step():
-        step = next(counter)
-        ours.run(batches[step % len(batches)], step)
-    time(session, results, shape, "twintail", next_step, ours.workspace_mib)
+    graph = NativeStep(session, clicks, n, m, tower, dtype, graph=True)
+    compare_graph(ours, graph, batches)
+    time_ours(session, results, shape, "twintail", ours, batches)
+    time_ours(session, results, shape, "twintail graph", graph, batches)
+    graph.close()
     for who, make in makers.items():
         time_peer(session, results, shape, who, make, first, ours, dtype, recorded, failed.get(who))
     ours.close()
@@ -79,6 +82,37 @@ def compare(who, found, losses, gradients, states, limit):
         close_to(f"state of embedding {e}, {who}", ours, theirs, 2 * limit)
 
 
+def compare_graph(ours, graph, batches):
+    """Ours has done two steps; two more, so that the graph is built and updated, and not a bit may differ."""
+    for step in range(4):
+        graph.run(batches[step % len(batches)], step)
+        if step >= 2:
+            ours.run(batches[step % len(batches)], step)
+    for found, expected in zip((graph.parameters, *graph.tables, *graph.states), (ours.parameters, *ours.tables, *ours.states)):
+        ours.context.synchronize()
+        if not torch.equal(found, expected):
+            raise AssertionError("the step as a CUDA graph gives other bits than call by call; it is not timed")
+    info = graph.context.info()
+    if info.graphs:
+        print(f"check graph: the same bits; {info.graph_nodes} nodes, {info.graph_launches} launched, {info.graph_builds} built, "
+              f"{info.graph_cuts} cut", flush=True)
+
+
+def time_ours(session, results, shape, who, ours, batches):
+    counter, before = iter(range(4, 10**9)), ours.context.info()
+
+    def next_step():
+        step = next(counter)
+        ours.run(batches[step % len(batches)], step)
+
+    def more(row):
+        after = ours.context.info()
+        row.update(graphs_launched=after.graph_launches - before.graph_launches, graphs_built=after.graph_builds - before.graph_builds,
+                   **session.clock.busy(next_step, 20 if session.on_gpu else 2))
+        row["gap_ms"] = row["ms_median"] - row["busy_ms"] if row["busy_ms"] else None
+    time(session, results, shape, who, next_step, ours.workspace_mib, more)
+
+
 def time_peer(session, results, shape, who, make, first, ours, dtype, recorded, failure):
     made, turn = [], iter(range(10**9))
 
@@ -91,12 +125,14 @@ def time_peer(session, results, shape, who, make, first, ours, dtype, recorded, 
     time(session, results, shape, who, call)
 
 
-def time(session, results, shape, who, call, workspace=None):
+def time(session, results, shape, who, call, workspace=None, more=None):
     def measure():
         peak = session.watch_memory()
         row = session.clock.series(call, 20 if session.on_gpu else 2)
         row["extra_mib"] = peak() if workspace is None or not session.on_gpu else workspace()
         row["clicks_per_s"] = shape["n"] / row["wall_ms"] * 1e3
+        if more:
+            more(row)
         return row
     row = attempt({**shape, "who": who}, measure)
     results.add(row)
@@ -108,4 +144,6 @@ def print_row(row):
     if "error" in row:
         print(f'{name} -- {row["error"]}', flush=True)
     else:
-        print(f'{name} {row["ms_median"]:9.3f} ms (wall {row["wall_ms"]:.3f}, host {row["host_ms"]:.3f}) {row["clicks_per_s"]:12.0f} clicks/s', flush=True)
+        gap = f', {row["gap_ms"]:.3f} between {row["kernels"]:.0f} kernels' if row.get("gap_ms") else ""
+        print(f'{name} {row["ms_median"]:9.3f} ms (wall {row["wall_ms"]:.3f}, host {row["host_ms"]:.3f}{gap}) {row["clicks_per_s"]:12.0f} clicks/s',
+              flush=True)

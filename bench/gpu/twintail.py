@@ -25,7 +25,8 @@ class ContextOptions(c.Structure):
 class ContextInfo(c.Structure):
     _fields_ = [("struct_size", c.c_int32), ("device", c.c_int32), ("device_index", c.c_int32), ("threads", c.c_int32),
                 ("isa", c.c_int32), ("bfloat16", c.c_int32), ("live_bytes", c.c_int64), ("workspace_bytes", c.c_int64),
-                ("name", c.c_char * 128)]
+                ("name", c.c_char * 128), ("reserved_bytes", c.c_int64), ("graphs", c.c_int32), ("graph_nodes", c.c_int32),
+                ("graph_launches", c.c_int64), ("graph_builds", c.c_int64), ("graph_cuts", c.c_int64)]
 
 
 class SampledSoftmaxArgs(c.Structure):
@@ -89,6 +90,7 @@ class TwintailError(RuntimeError):
 P, I32, I64, U32, U64 = c.c_void_p, c.c_int32, c.c_int64, c.c_uint32, c.c_uint64
 SIGNATURES = {
     "tt_context_create": [P, P], "tt_context_destroy": [P], "tt_context_synchronize": [P], "tt_context_get_info": [P, P],
+    "tt_graph_begin": [P], "tt_graph_end": [P],
     "tt_alloc": [P, I64, P], "tt_free": [P, P], "tt_memory_copy": [P, P, P, I64, I32],
     "tt_fill_uniform": [P, U64, U32, I64, c.c_float, c.c_float, I64, P], "tt_sample_rows": [P, U64, U32, I64, I64, I64, P],
     "tt_feature_table_create": [P, P, P], "tt_feature_table_destroy": [P],
@@ -127,10 +129,13 @@ class Context:
     def close(self):
         self.native.check(self.native.lib.tt_context_destroy(self.handle))
 
-    def workspace_bytes(self):
+    def info(self):
         info = ContextInfo(struct_size=c.sizeof(ContextInfo))
         self.native.check(self.native.lib.tt_context_get_info(self.handle, c.byref(info)))
-        return info.workspace_bytes
+        return info
+
+    def workspace_bytes(self):
+        return self.info().workspace_bytes
 
     def synchronize(self):
         self.native.check(self.native.lib.tt_context_synchronize(self.handle))

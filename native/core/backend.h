@@ -22,7 +22,7 @@
 
 namespace tt {
 
-constexpr int32_t kBackendVersion = 3;
+constexpr int32_t kBackendVersion = 4;
 
 /// A feature table as the core hands it to an op: checked, and owned by the core.
 struct Table {
@@ -65,6 +65,10 @@ struct Backend {
   tt_status (*copy)(void* impl, tt_error* error, void* to, const void* from, int64_t bytes,
                     int32_t direction);
   tt_status (*zero)(void* impl, tt_error* error, void* pointer, int64_t bytes);
+
+  /// Alternating; the end is called for every begin that has succeeded, after failures in between, too.
+  tt_status (*graph_begin)(void* impl, tt_error* error);
+  tt_status (*graph_end)(void* impl, tt_error* error);
 
   tt_status (*fill_uniform)(void* impl, tt_error* error, uint64_t seed, uint32_t purpose,
                             int64_t step, float lo, float hi, int64_t count, float* out);

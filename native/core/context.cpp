@@ -91,7 +91,12 @@ tt_status tt_context_destroy(tt_context* context) {
   return tt::guard([&] {
     if (context == nullptr) return;
     const std::unique_ptr<tt_context> handle(context);
-    tt::free_leftovers(*handle->session);
+    tt::Session& session = *handle->session;
+    if (session.in_graph) {  // what was called has happened, as without a graph
+      tt_error ignored{};
+      session.backend().graph_end(session.impl(), &ignored);
+    }
+    tt::free_leftovers(session);
   });
 }
 

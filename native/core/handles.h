@@ -40,6 +40,7 @@ class Session {
   }
 
   std::atomic<int64_t> live_bytes{0};  // taken by tt_alloc
+  bool in_graph = false;               // between tt_graph_begin and tt_graph_end
 
  private:
   [[noreturn]] void fail(const tt_error& error);

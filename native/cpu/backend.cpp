@@ -54,6 +54,9 @@ void get_info(Context& context, tt_context_info* info) {
 
 void synchronize(Context&) {}  // every op is done when it returns
 
+void graph_begin(Context&) {}  // calls are run at once
+void graph_end(Context&) {}
+
 void trim(Context& context) {
   context.arena.trim();
 }
@@ -108,6 +111,8 @@ Backend make_backend() {
   b.free = Bind<Context, free>::call;
   b.copy = Bind<Context, copy>::call;
   b.zero = Bind<Context, zero>::call;
+  b.graph_begin = Bind<Context, graph_begin>::call;
+  b.graph_end = Bind<Context, graph_end>::call;
   b.fill_uniform = Bind<Context, fill_uniform>::call;
   b.sample_rows = Bind<Context, sample_rows>::call;
   b.table_create = Bind<Context, table_create>::call;

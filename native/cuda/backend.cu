@@ -102,9 +102,16 @@ void get_info(Context& context, tt_context_info* info) {
   const int64_t reserved = context.pool.reserved();
   info->reserved_bytes = reserved >= 0 ? reserved : info->live_bytes + info->workspace_bytes;
   std::snprintf(info->name, sizeof info->name, "%s", context.device.name);
+  const Recording::Counts& graphs = context.recording.counts();
+  info->graphs = context.recording.allowed() ? 1 : 0;
+  info->graph_nodes = graphs.nodes;
+  info->graph_launches = graphs.launched;
+  info->graph_builds = graphs.built;
+  info->graph_cuts = graphs.cut;
 }
 
 void synchronize(Context& context) {
+  context.recording.interrupt();
   check(cudaStreamSynchronize(context.stream), "waiting for the stream");
 }
 
@@ -131,6 +138,7 @@ void free(Context& context, void* pointer, int64_t) {
 void copy(Context& context, void* to, const void* from, int64_t bytes, int32_t direction) {
   constexpr cudaMemcpyKind kinds[] = {cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost,
                                       cudaMemcpyDeviceToDevice};
+  if (direction != TT_DEVICE_TO_DEVICE) context.recording.interrupt();
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kinds[direction], context.stream),
         "tt_memory_copy");
   // Pinned host memory is read and written while the call has long returned.
@@ -158,6 +166,8 @@ Backend make_backend() {
   b.free = OnDevice<free>::call;
   b.copy = OnDevice<copy>::call;
   b.zero = OnDevice<zero>::call;
+  b.graph_begin = OnDevice<graph_begin>::call;
+  b.graph_end = OnDevice<graph_end>::call;
   b.fill_uniform = OnDevice<fill_uniform>::call;
   b.sample_rows = OnDevice<sample_rows>::call;
   b.table_create = OnDevice<table_create>::call;

@@ -130,13 +130,14 @@ Context::Context(const tt_context_options& options, void (*count_bytes)(int64_t)
     : own_stream(options.stream),
       device(describe(options.device_index)),
       stream(own_stream.get()),
+      recording(stream),
       kernels(allowed_kernels()),
-      pool(device, stream),
+      pool(device, stream, recording),
       workspace(pool, count_bytes),
       cublaslt(cublaslt::Library::get()) {}
 
 Context::~Context() {
-  cudaStreamSynchronize(stream);
+  cudaStreamSynchronize(own_stream.get());
 }
 
 }  // namespace tt::cuda

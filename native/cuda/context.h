@@ -10,6 +10,7 @@
 #include "dense/cublaslt.h"
 #include "device.h"
 #include "error.h"
+#include "graph.h"
 #include "memory_pool.h"
 #include "twintail.h"
 
@@ -26,7 +27,8 @@ int64_t free_memory();
 /// Temporary device memory that every op takes from and gives back. Grows to the high-water mark of
 /// the ops run so far and is then reused, so that a training step allocates nothing. All work of a
 /// context is ordered by its stream, so memory given back by one op may be taken by the next at once.
-/// Its addresses change only while it grows and in trim(): a captured graph holds as long as neither happens.
+/// Its addresses change while it grows and in trim(): work that the stream's owner has captured holds as long as neither
+/// happens; a Recording is launched before the former and takes the new addresses with the next.
 class Workspace {
  public:
   Workspace(MemoryPool& pool, void (*count_bytes)(int64_t delta))
@@ -117,7 +119,9 @@ struct Context {
 
  public:
   Device device;
-  cudaStream_t stream;
+  cudaStream_t
+      stream;  // that ops put their work on: recording's while it records, not to be kept over a Scope::get
+  Recording recording;
   Kernels kernels;
   MemoryPool pool;
   Workspace workspace;
@@ -127,15 +131,18 @@ struct Context {
 /// Device memory to the host; waits for all work before it.
 template <class T>
 void read(Context& context, const T* from, int64_t count, T* to, const char* doing) {
+  context.recording.interrupt();
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(T), cudaMemcpyDeviceToHost,
                         context.stream),
         doing);
   check(cudaStreamSynchronize(context.stream), doing);
 }
 
-/// Host memory to the device; the host's may be reused when it returns.
+/// Host memory to the device; the host's may be reused when it returns. Not part of a graph, which would read the host's
+/// memory when it runs; see Staging for ops that may be.
 template <class T>
 void write(Context& context, const T* from, int64_t count, T* to, const char* doing) {
+  context.recording.interrupt();
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(T), cudaMemcpyHostToDevice,
                         context.stream),
         doing);
@@ -148,6 +155,8 @@ inline dim3 grid_for(int64_t count, int block) {
 
 // The ops, one file each. Arguments were checked by the core; contents of device memory are not looked
 // at. All may throw tt::Error; all only put work on the stream unless stated.
+void graph_begin(Context&);
+void graph_end(Context&);
 void fill_uniform(Context&, uint64_t seed, uint32_t purpose, int64_t step, float lo, float hi,
                   int64_t count, float* out);
 void sample_rows(Context&, uint64_t seed, uint32_t purpose, int64_t step, int64_t bound, int64_t n,

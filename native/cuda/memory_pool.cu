@@ -4,7 +4,8 @@
 
 namespace tt::cuda {
 
-MemoryPool::MemoryPool(const Device& device, cudaStream_t stream) : stream_(stream) {
+MemoryPool::MemoryPool(const Device& device, cudaStream_t stream, Recording& recording)
+    : stream_(stream), recording_(recording) {
   if (!device.pools) return;
   cudaMemPoolProps properties{};
   properties.allocType = cudaMemAllocationTypePinned;
@@ -32,6 +33,7 @@ MemoryPool::~MemoryPool() {
 }
 
 bool MemoryPool::is_captured() const noexcept {
+  if (recording_.active()) return true;  // the stream does not have the work yet
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   if (cudaStreamIsCapturing(stream_, &status) != cudaSuccess) {
     cudaGetLastError();
@@ -50,6 +52,7 @@ cudaError_t MemoryPool::try_take(size_t bytes, void** memory) noexcept {
 }
 
 void* MemoryPool::take(size_t bytes, const char* what) {
+  recording_.interrupt();
   if (is_captured()) {
     unsupported(format(
         "%s: %zu bytes of device memory cannot be taken while the stream is captured; run the same "

@@ -10,6 +10,7 @@
 namespace tt::cuda {
 
 struct Device;
+class Recording;
 
 /// Memory taken and given back in the order of one stream, so that giving back waits for nobody. What is given back
 /// stays in a pool of its own until trim(). Where the device has no pools: cudaMalloc and cudaFree, which wait.
@@ -18,20 +19,21 @@ struct Device;
 /// another stream, or through another context, has to be done (or be waited for by this stream) before.
 class MemoryPool {
  public:
-  MemoryPool(const Device& device, cudaStream_t stream);
+  MemoryPool(const Device& device, cudaStream_t stream, Recording& recording);
   /// The stream's work is done. What was not given back by then goes when it is.
   ~MemoryPool();
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
 
-  /// bytes >= 1, 256-byte aligned, not zeroed. Throws TT_OUT_OF_MEMORY, after idle memory did not help either;
-  /// TT_UNSUPPORTED while the stream is captured: what a graph takes would be the graph's. what: e.g. "workspace".
+  /// bytes >= 1, 256-byte aligned, not zeroed. Interrupts a recording: what a graph takes would be the graph's. Throws
+  /// TT_OUT_OF_MEMORY, after idle memory did not help either; TT_UNSUPPORTED while the stream's owner captures it.
+  /// what: e.g. "workspace".
   void* take(size_t bytes, const char* what);
 
-  /// Memory of any context of the device. While the stream is captured it is kept until later.
+  /// Memory of any context of the device. In a recording and while the stream is captured it is kept until later.
   cudaError_t give_back(void* memory) noexcept;
 
-  /// Waits for the stream and gives idle memory to the device. Nothing while the stream is captured.
+  /// Waits for the stream and gives idle memory to the device. Nothing in a recording and while the stream is captured.
   void trim() noexcept;
 
   /// Bytes that the device lends to the pool, in use or idle; -1 without a pool.
@@ -43,8 +45,9 @@ class MemoryPool {
   void give_back_postponed() noexcept;
 
   cudaStream_t stream_;
+  Recording& recording_;
   cudaMemPool_t pool_ = nullptr;  // NULL: the device has none
-  std::vector<void*> postponed_;  // given back during a capture
+  std::vector<void*> postponed_;  // given back during a recording or capture
 };
 
 }  // namespace tt::cuda

@@ -111,6 +111,11 @@ typedef struct tt_context_info {
   int64_t workspace_bytes; /* reserved by the context for its own temporary needs */
   char name[128];          /* e.g. the processor's or the GPU's name */
   int64_t reserved_bytes;  /* held on the device for this context: live, workspace, and what was freed and is kept for the next */
+  int32_t graphs;          /* 1: tt_graph_begin records what follows; 0: it has no effect */
+  int32_t graph_nodes;     /* kernels, copies and fills in the graph launched last */
+  int64_t graph_launches;  /* graphs launched so far */
+  int64_t graph_builds;    /* of them, those that were built anew; the others are the one before with other arguments */
+  int64_t graph_cuts;      /* of them, those launched before tt_graph_end, for a call that no graph can hold */
 } tt_context_info;
 
 /* options: host, or NULL for the CPU with defaults. Fails with TT_NO_DEVICE, TT_UNSUPPORTED, TT_OUT_OF_MEMORY. */
@@ -139,6 +144,24 @@ TT_API tt_status tt_backend_probe(int32_t device, tt_backend_report* report);
 
 /* Bit set of 1 << tt_isa that this machine and build can run; always includes TT_ISA_PORTABLE. */
 TT_API uint32_t tt_cpu_isa_available(void);
+
+/* ---- graphs --------------------------------------------------------------------------------------------------
+ * A section of calls that does the same again and again, with other arguments - a training step -, may be put between
+ * tt_graph_begin and tt_graph_end: on CUDA it then reaches the stream as one graph, which leaves smaller gaps between its
+ * kernels than one launch after the other. Results are the same bits, and any call may stand in between: one that waits
+ * for the device, takes memory or copies to or from the host first launches what has been recorded, and the rest of the section
+ * runs call by call (as does a context's first section, which grows the workspace, whatever is in it). On the CPU, with
+ * TWINTAIL_CUDA_GRAPHS=off, and on an adopted stream that its owner is capturing, neither function has an effect.
+ *
+ * A call that fails leaves what it leaves without a graph; the section goes on, and tt_graph_end is to be called all the same.
+ * An adopted stream is never under capture itself: others may go on using it. But it has the section's work only
+ * after tt_graph_end: an event that they record there before does not wait for it. */
+
+/* TT_BAD_ARGUMENT after a tt_graph_begin without tt_graph_end. */
+TT_API tt_status tt_graph_begin(tt_context* context);
+/* Launches the graph, without waiting. TT_BAD_ARGUMENT without a tt_graph_begin before it. The section has ended also where it
+ * fails; then calls since tt_graph_begin may not have run. */
+TT_API tt_status tt_graph_end(tt_context* context);
 
 /* ---- memory ------------------------------------------------------------------------------------------------ */
 

@@ -214,6 +214,16 @@ public unsafe struct tt_context_info
     public fixed byte name[128];
     /// <summary>held on the device for this context: live, workspace, and what was freed and is kept for the next</summary>
     public long reserved_bytes;
+    /// <summary>1: tt_graph_begin records what follows; 0: it has no effect</summary>
+    public int graphs;
+    /// <summary>kernels, copies and fills in the graph launched last</summary>
+    public int graph_nodes;
+    /// <summary>graphs launched so far</summary>
+    public long graph_launches;
+    /// <summary>of them, those that were built anew; the others are the one before with other arguments</summary>
+    public long graph_builds;
+    /// <summary>of them, those launched before tt_graph_end, for a call that no graph can hold</summary>
+    public long graph_cuts;
 }
 
 /// <summary>What happened when the backend was looked for, for `doctor` and for error texts.</summary>
@@ -531,6 +541,17 @@ public static unsafe partial class NativeMethods
     /// <summary>Bit set of 1 &lt;&lt; tt_isa that this machine and build can run; always includes TT_ISA_PORTABLE.</summary>
     [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern uint tt_cpu_isa_available();
+
+    /// <summary>TT_BAD_ARGUMENT after a tt_graph_begin without tt_graph_end.</summary>
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern tt_status tt_graph_begin(tt_context* context);
+
+    /// <summary>
+    /// Launches the graph, without waiting. TT_BAD_ARGUMENT without a tt_graph_begin before it. The section has ended also where it
+    /// fails; then calls since tt_graph_begin may not have run.
+    /// </summary>
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern tt_status tt_graph_end(tt_context* context);
 
     /// <summary>bytes &gt;= 0 of zeroed memory on the context's device, aligned to at least 64 bytes.</summary>
     [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]

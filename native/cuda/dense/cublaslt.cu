@@ -82,8 +82,10 @@ CublasLt::~CublasLt() {
   if (handle_ != nullptr) library_.functions.destroy(handle_);
 }
 
-bool CublasLt::start() {
-  if (handle_ == nullptr && available() && library_.functions.create(&handle_) != kSuccess) {
+bool CublasLt::start(Context& context) {
+  if (handle_ != nullptr || !available()) return available();
+  context.recording.interrupt();
+  if (library_.functions.create(&handle_) != kSuccess) {
     handle_ = nullptr;
     unusable_ = true;
     cudaGetLastError();
@@ -115,13 +117,14 @@ bool CublasLt::choose(const ColumnProduct& p, Plan& plan) {
   return true;
 }
 
-CublasLt::Plan& CublasLt::plan_of(const ColumnProduct& p) {
+CublasLt::Plan& CublasLt::plan_of(Context& context, const ColumnProduct& p) {
   const uint32_t kind = epilogue_of(p) << 2 | (p.transpose_a ? 2u : 0u) | (p.transpose_b ? 1u : 0u);
   const uint32_t alignments = alignment(p.a) | alignment(p.b) << 8 | alignment(p.d) << 16 |
                               (p.bias != nullptr ? alignment(p.bias) << 24 : 0u);
   const Key key(p.m, p.n, p.k, kind, alignments);
   const auto known = plans_.find(key);
   if (known != plans_.end()) return *known->second;
+  context.recording.interrupt();
   if (plans_.size() >= kMostPlans) plans_.clear();  // they would be chosen again as they were
   auto plan = std::make_unique<Plan>(library_.functions);
   plan->usable = choose(p, *plan);
@@ -129,8 +132,8 @@ CublasLt::Plan& CublasLt::plan_of(const ColumnProduct& p) {
 }
 
 bool CublasLt::multiply(Context& context, Scope& scope, const ColumnProduct& p) {
-  if (!start()) return false;
-  Plan& plan = plan_of(p);
+  if (!start(context)) return false;
+  Plan& plan = plan_of(context, p);
   if (!plan.usable) return false;
   void* workspace = nullptr;
   if (plan.workspace_bytes > 0)

@@ -58,7 +58,8 @@ class CublasLt {
 
   bool available() const { return library_.loaded && !unusable_; }
 
-  /// Puts the product on the context's stream. False: nothing was done, for whatever reason.
+  /// Puts the product on the context's stream. False: nothing was done, for whatever reason. The first of a shape
+  /// interrupts a recording: the library loads what it needs for it.
   bool multiply(Context& context, Scope& scope, const ColumnProduct& product);
 
  private:
@@ -66,8 +67,8 @@ class CublasLt {
   using Key =
       std::tuple<int64_t, int64_t, int64_t, uint32_t, uint32_t>;  // m, n, k, kind, alignments
 
-  bool start();
-  Plan& plan_of(const ColumnProduct& product);
+  bool start(Context& context);
+  Plan& plan_of(Context& context, const ColumnProduct& product);
   bool choose(const ColumnProduct& product, Plan& plan);
 
   const cublaslt::Library& library_;

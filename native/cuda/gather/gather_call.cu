@@ -1,9 +1,20 @@
 #include "gather/gather_call.h"
 
+#include <algorithm>
+
 namespace tt::cuda {
 namespace {
 
 constexpr int kThreads = 128;
+
+/// With the other arguments below the 4096 bytes that every CUDA takes.
+struct Parcel {
+  uint32_t words[1000];
+};
+
+__global__ void __launch_bounds__(kThreads) unpack_kernel(Parcel parcel, int count, uint32_t* to) {
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) to[i] = parcel.words[i];
+}
 
 __global__ void __launch_bounds__(kThreads)
     masks_kernel(const AugmentationPlan* plan, uint32_t row_base, int64_t n, uint64_t* masks) {
@@ -12,6 +23,20 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 }  // namespace
+
+void Staging::send(Context& context, Scope& scope) {
+  bytes_.resize((bytes_.size() + sizeof(uint32_t) - 1) / sizeof(uint32_t) * sizeof(uint32_t));
+  device_ = scope.get<unsigned char>(static_cast<int64_t>(bytes_.size()));
+  Parcel parcel{};
+  for (size_t at = 0; at < bytes_.size(); at += sizeof parcel) {
+    const size_t size = std::min(sizeof parcel, bytes_.size() - at);
+    std::memcpy(parcel.words, bytes_.data() + at, size);
+    check(TT_LAUNCH(unpack_kernel, dim3(1), dim3(kThreads), 0, context.stream, parcel,
+                    static_cast<int>(size / sizeof(uint32_t)),
+                    reinterpret_cast<uint32_t*>(device_ + at)),
+          "gather");
+  }
+}
 
 std::vector<GatherFeature> gather_features(const Table& table, const tt_embedding* embeddings) {
   std::vector<GatherFeature> features(static_cast<size_t>(table.feature_count));

@@ -10,7 +10,8 @@
 
 namespace tt::cuda {
 
-/// Small host arrays that go to the device in one copy.
+/// Small host arrays that go to the device as arguments of kernels, which are kept with the launch: in a graph a copy from
+/// the host's memory would be made when the graph runs, and the memory is gone by then.
 class Staging {
  public:
   /// Returns where the items will lie, for at().
@@ -26,10 +27,7 @@ class Staging {
   size_t add(const std::vector<T>& items) {
     return add(items.data(), items.size());
   }
-  void send(Context& context, Scope& scope) {
-    device_ = scope.get<unsigned char>(static_cast<int64_t>(bytes_.size()));
-    write(context, bytes_.data(), static_cast<int64_t>(bytes_.size()), device_, "gather");
-  }
+  void send(Context& context, Scope& scope);
   template <class T>
   const T* at(size_t place) const {
     return reinterpret_cast<const T*>(device_ + place);

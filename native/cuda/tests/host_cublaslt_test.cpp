@@ -91,6 +91,36 @@ TEST_F(HostCublasLt, WorksInTheStreamsOrder) {
   EXPECT_EQ(forward(context), kY);
 }
 
+// The first product of a shape loads and allocates, which no capture allows; the next are part of the graph, with the bias
+// of their own call.
+TEST_F(HostCublasLt, IsRecordedFromTheSecondProductOfAShapeOn) {
+  Context context(options(), count);
+  const std::vector<float> x = {1, 2, 3, -1, 0, 1}, weights = {1, 0, 2, -1, 1, 0};
+  float* device = static_cast<float*>(context.pool.take(28 * sizeof(float), "test"));
+  write(context, x.data(), 6, device, "test");
+  write(context, weights.data(), 6, device + 6, "test");
+  context.recording.begin();  // the first section records nothing
+  context.recording.end();
+  const int before = calls("cublasLtMatmul");
+  for (int step = 0; step < 3; ++step) {
+    const std::vector<float> bias = {static_cast<float>(step), -1};
+    float* own = device + 12 + 4 * step;  // of one alignment
+    write(context, bias.data(), 2, own, "test");
+    context.recording.begin();
+    linear(context, 2, 3, 2, device, device + 6, own, TT_LINEAR, device + 24);
+    EXPECT_EQ(context.recording.active(), step > 0);
+    context.recording.end();
+    std::vector<float> y(4);
+    read(context, device + 24, 4, y.data(), "test");
+    const auto s = static_cast<float>(step);
+    EXPECT_EQ(y, (std::vector<float>{7 + s, 0, 1 + s, 0}));
+  }
+  EXPECT_EQ(calls("cublasLtMatmul"), before + 3);
+  EXPECT_EQ(context.recording.counts().launched, 2);
+  EXPECT_EQ(context.recording.counts().built, 1);
+  check(context.pool.give_back(device), "test");
+}
+
 TEST_F(HostCublasLt, WhateverFailsTheKernelDoesIt) {
   for (const char* function :
        {"cublasLtCreate", "cublasLtMatmulDescCreate", "cublasLtMatmulDescSetAttribute",

@@ -148,18 +148,19 @@ struct Product {
 };
 
 using Submit = cudaError_t (*)(cudaStream_t, const simt::HostWork&);
+using Setup = cudaError_t (*)();
 
-/// The machine is in the program, or in the plugin that calls.
-Submit machine_of(void* caller) {
-  constexpr const char* kName = "simt_host_work";
-  void* found = dlsym(RTLD_DEFAULT, kName);
+/// A function of the machine, which is in the program, or in the plugin that calls.
+template <class F>
+F of_machine(const char* name, void* caller) {
+  void* found = dlsym(RTLD_DEFAULT, name);
   Dl_info info{};
   if (found == nullptr && dladdr(caller, &info) != 0 && info.dli_fname != nullptr) {
-    if (void* plugin = dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD)) found = dlsym(plugin, kName);
+    if (void* plugin = dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD)) found = dlsym(plugin, name);
   }
-  Submit submit = nullptr;
-  std::memcpy(&submit, &found, sizeof found);
-  return submit;
+  F function = nullptr;
+  std::memcpy(&function, &found, sizeof found);
+  return function;
 }
 
 }  // namespace
@@ -184,6 +185,8 @@ FAKE_API size_t cublasLtGetVersion() {
 
 FAKE_API Status cublasLtCreate(Handle* handle) {
   if (fails(__func__)) return kNotSupported;
+  const auto setup = of_machine<Setup>("simt_host_setup", __builtin_return_address(0));
+  if (setup == nullptr || setup() != cudaSuccess) return kNotSupported;
   *handle = new HandleObject;
   return kSuccess;
 }
@@ -319,7 +322,7 @@ FAKE_API Status cublasLtMatmul(Handle handle, Operation operation, const void* a
   if (operation->bias != nullptr)
     work.ranges.push_back({operation->bias, d_layout->rows * sizeof(float), false});
   work.run = [product] { product.run(); };
-  const Submit submit = machine_of(__builtin_return_address(0));
+  const auto submit = of_machine<Submit>("simt_host_work", __builtin_return_address(0));
   if (submit == nullptr) return kInvalidValue;
   return submit(stream, work) == cudaSuccess ? kSuccess : kInvalidValue;
 }

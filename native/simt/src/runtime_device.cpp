@@ -78,7 +78,7 @@ cudaError_t launch(const Grid& grid, cudaStream_t stream, Call call) {
                    grid.shared_bytes));
     return record(status);
   }
-  return record(submit(stream, [grid, call = std::move(call)] {
+  return record(submit(stream, Job::kKernel, [grid, call = std::move(call)] {
     if (const cudaError_t status = shared_prepare(grid.shared_bytes)) return status;
     return run_grid(grid, call);
   }));
@@ -298,6 +298,7 @@ const ErrorText kErrors[] = {
     SIMT_ERROR(cudaErrorNoDevice, "no CUDA-capable device is detected"),
     SIMT_ERROR(cudaErrorInvalidDevice, "invalid device ordinal"),
     SIMT_ERROR(cudaErrorInvalidResourceHandle, "invalid resource handle"),
+    SIMT_ERROR(cudaErrorIllegalState, "the operation cannot be performed in the present state"),
     SIMT_ERROR(cudaErrorNotReady, "device not ready"),
     SIMT_ERROR(cudaErrorIllegalAddress, "an illegal memory access was encountered"),
     SIMT_ERROR(cudaErrorLaunchOutOfResources, "too many resources requested for launch"),
@@ -308,8 +309,22 @@ const ErrorText kErrors[] = {
                "operation not permitted when stream is capturing"),
     SIMT_ERROR(cudaErrorStreamCaptureInvalidated,
                "operation failed due to a previous error during capture"),
+    SIMT_ERROR(cudaErrorStreamCaptureMerge,
+               "operation would result in a merge of separate capture sequences"),
+    SIMT_ERROR(cudaErrorStreamCaptureUnmatched,
+               "capture was not ended in the same stream as began"),
+    SIMT_ERROR(cudaErrorStreamCaptureUnjoined, "capturing stream has unjoined work"),
+    SIMT_ERROR(cudaErrorStreamCaptureIsolation,
+               "dependency created on uncaptured work in another stream"),
     SIMT_ERROR(cudaErrorStreamCaptureImplicit,
                "operation would make the legacy stream depend on a capturing blocking stream"),
+    SIMT_ERROR(cudaErrorCapturedEvent,
+               "operation not permitted on an event last recorded in a capturing stream"),
+    SIMT_ERROR(cudaErrorStreamCaptureWrongThread,
+               "attempt to terminate a thread-local capture sequence from another thread"),
+    SIMT_ERROR(cudaErrorGraphExecUpdateFailure,
+               "the graph update was not performed because it included changes which violated "
+               "constraints specific to instantiated graph update"),
     SIMT_ERROR(cudaErrorUnknown, "unknown error"),
 };
 #undef SIMT_ERROR

@@ -71,6 +71,12 @@ cudaError_t copy_now(const Rectangle& r) {
   return cudaSuccess;
 }
 
+// Work that was right when it was asked for, on memory that is gone when it is done.
+cudaError_t stale(const char* what) {
+  simt::report(simt::format("%s of memory that is gone by the time it is done", what));
+  return cudaErrorIllegalAddress;
+}
+
 cudaError_t copy_async(const Rectangle& r, cudaMemcpyKind kind, cudaStream_t stream) {
   if (const cudaError_t state = device_state()) return state;
   if (r.width == 0 || r.height == 0) return cudaSuccess;
@@ -86,14 +92,32 @@ cudaError_t copy_async(const Rectangle& r, cudaMemcpyKind kind, cudaStream_t str
     if (simt::memory_kind(r.from, 1) == MemoryKind::kPageable) {
       const std::shared_ptr<std::vector<unsigned char>> staged(
           new std::vector<unsigned char>(r.from, r.from + from_bytes));
-      return simt::submit(stream, [r, staged] {
+      return simt::submit(stream, simt::Job::kCopy, [r, staged] {
         Rectangle copy = r;
         copy.from = staged->data();
         return copy_now(copy);
       });
     }
   }
-  return simt::submit(stream, [r] { return copy_now(r); });
+  // The host's memory is read and written when the work is done: in a graph, at each launch. What may not
+  // change there is where from and to, and the number of dimensions.
+  const int places = (simt::memory_kind(r.to, 1) == MemoryKind::kDevice ? 1 : 0) |
+                     (simt::memory_kind(r.from, 1) == MemoryKind::kDevice ? 2 : 0);
+  return simt::submit(stream, {simt::Job::kCopy, places | (r.height > 1 ? 4 : 0)},
+                      [r, kind, to_bytes, from_bytes] {
+                        if (check_copy(r.to, r.from, to_bytes, kind) != cudaSuccess ||
+                            check_copy(r.to, r.from, from_bytes, kind) != cudaSuccess)
+                          return stale("copy");
+                        return copy_now(r);
+                      });
+}
+
+// cudaFree and cudaFreeHost synchronise with the device, but for streams under capture.
+cudaError_t free_at_once(void* p, simt::Space space) {
+  if (const cudaError_t status = simt::refuse_unsafe()) return status;
+  const cudaError_t status = simt::finish_uncaptured();
+  const cudaError_t freed = simt::free_memory(p, space);
+  return status != cudaSuccess ? status : freed;
 }
 
 Rectangle line(void* to, const void* from, std::size_t bytes) {
@@ -113,7 +137,7 @@ cudaError_t allocate(void** p, std::size_t bytes, Space space, Where where) {
   const Lock lock(machine.mutex);
   if (p == nullptr) return record(cudaErrorInvalidValue);
   if (const cudaError_t state = device_state()) return record(state);
-  if (const cudaError_t status = refuse_in_capture()) return record(status);
+  if (const cudaError_t status = refuse_unsafe()) return record(status);
   return record(allocate_memory(p, bytes, space, nullptr, where));
 }
 
@@ -126,7 +150,8 @@ cudaError_t allocate_async(void** p, std::size_t bytes, cudaMemPool_t pool, cuda
   if (!is_pool(pool)) return record(cudaErrorInvalidValue);
   if (is_captured(stream))
     return record(cudaErrorNotSupported);  // memory nodes of graphs are not emulated
-  if (const cudaError_t status = submit(stream, [] { return cudaSuccess; })) return record(status);
+  if (const cudaError_t status = submit(stream, Job::kOther, [] { return cudaSuccess; }))
+    return record(status);
   return record(allocate_memory(p, bytes, Space::kDevice, pool, where));
 }
 
@@ -135,7 +160,8 @@ cudaError_t copy_symbol(void* to, std::size_t size, const void* from, std::size_
   const Lock lock(machine.mutex);
   if (const cudaError_t state = device_state()) return record(state);
   if (offset > size || count > size - offset) return record(cudaErrorInvalidValue);
-  if (const cudaError_t status = finish_all()) return record(status);
+  if (const cudaError_t status = refuse_unsafe()) return record(status);
+  if (const cudaError_t status = finish_uncaptured()) return record(status);
   std::memcpy(static_cast<unsigned char*>(to) + offset, from, count);
   return cudaSuccess;
 }
@@ -144,16 +170,12 @@ cudaError_t copy_symbol(void* to, std::size_t size, const void* from, std::size_
 
 cudaError_t cudaFree(void* p) {
   const Lock lock(machine.mutex);
-  const cudaError_t status = simt::finish_all();  // it synchronises with the device
-  const cudaError_t freed = simt::free_memory(p, simt::Space::kDevice);
-  return record(status != cudaSuccess ? status : freed);
+  return record(free_at_once(p, simt::Space::kDevice));
 }
 
 cudaError_t cudaFreeHost(void* p) {
   const Lock lock(machine.mutex);
-  const cudaError_t status = simt::finish_all();
-  const cudaError_t freed = simt::free_memory(p, simt::Space::kPinned);
-  return record(status != cudaSuccess ? status : freed);
+  return record(free_at_once(p, simt::Space::kPinned));
 }
 
 cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
@@ -164,13 +186,14 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
     simt::free_memory(p, simt::Space::kDevice);
     return record(cudaErrorLaunchFailure);
   }
-  return record(simt::submit(stream, [p] { return simt::free_memory(p, simt::Space::kDevice); }));
+  return record(simt::submit(stream, simt::Job::kOther,
+                             [p] { return simt::free_memory(p, simt::Space::kDevice); }));
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   const Lock lock(machine.mutex);
   if (const cudaError_t status = simt::refuse_wait()) return record(status);
-  if (const cudaError_t status = simt::refuse_in_capture()) return record(status);
+  if (const cudaError_t status = simt::refuse_unsafe()) return record(status);
   return record(copy_async(line(to, from, bytes), kind, nullptr));
 }
 
@@ -195,7 +218,8 @@ cudaError_t cudaMemsetAsync(void* p, int value, std::size_t bytes, cudaStream_t 
   if (const cudaError_t state = device_state()) return record(state);
   if (bytes == 0) return cudaSuccess;
   if (simt::memory_kind(p, bytes) != MemoryKind::kDevice) return record(refuse("memset", p, bytes));
-  return record(simt::submit(stream, [p, value, bytes] {
+  return record(simt::submit(stream, simt::Job::kFill, [p, value, bytes] {
+    if (simt::memory_kind(p, bytes) != MemoryKind::kDevice) return stale("memset");
     const simt::HostAccess access(p);
     std::memset(p, value, bytes);
     shadow::host_wrote(p, bytes);
@@ -205,7 +229,7 @@ cudaError_t cudaMemsetAsync(void* p, int value, std::size_t bytes, cudaStream_t 
 
 cudaError_t cudaMemset(void* p, int value, std::size_t bytes) {
   const Lock lock(machine.mutex);
-  if (const cudaError_t status = simt::refuse_in_capture()) return record(status);
+  if (const cudaError_t status = simt::refuse_unsafe()) return record(status);
   return cudaMemsetAsync(p, value, bytes, nullptr);
 }
 
@@ -236,7 +260,9 @@ extern "C" cudaError_t simt_host_work(cudaStream_t stream, const simt::HostWork&
     refuse("host work on memory", range.p, range.bytes);
     return record(cudaErrorIllegalAddress);
   }
-  return record(simt::submit(stream, [work] {
+  return record(simt::submit(stream, simt::Job::kKernel, [work] {
+    for (const simt::Range& range : work.ranges)
+      if (simt::memory_kind(range.p, range.bytes) != MemoryKind::kDevice) return stale("host work");
     std::list<simt::HostAccess> opened;
     for (const simt::Range& range : work.ranges) opened.emplace_back(range.p);
     work.run();
@@ -245,4 +271,9 @@ extern "C" cudaError_t simt_host_work(cudaStream_t stream, const simt::HostWork&
     }
     return cudaSuccess;
   }));
+}
+
+extern "C" cudaError_t simt_host_setup() {
+  const Lock lock(machine.mutex);
+  return record(simt::refuse_in_capture());
 }

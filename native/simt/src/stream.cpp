@@ -6,31 +6,22 @@
 #include <deque>
 #include <set>
 
+#include "graph.h"
 #include "machine.h"
 #include "memory_pool.h"
-
-// A captured sequence of work. Streams that wait for an event of the capture join it.
-struct CUgraph_st {
-  std::vector<simt::Work> work;
-  std::set<cudaStream_t> streams;
-  bool spoilt = false;
-};
-struct CUgraphExec_st {
-  std::vector<simt::Work> work;
-};
 
 struct CUstream_st {
   unsigned flags = 0;
   std::deque<simt::Work> queue;
-  CUgraph_st* capture = nullptr;
-  bool capture_origin = false;
+  std::shared_ptr<simt::Capture> capture;
 };
 
 struct EventState {
   std::uint64_t asked = 0, done = 0;  // records
   std::chrono::steady_clock::time_point time;
   cudaStream_t stream = nullptr;
-  CUgraph_st* capture = nullptr;
+  std::shared_ptr<simt::Capture> capture;  // recorded last in one
+  std::set<std::size_t> captured_work;     // what whoever waits for it waits for
 };
 struct CUevent_st {
   unsigned flags = 0;
@@ -43,8 +34,6 @@ namespace {
 
 std::set<cudaStream_t> streams;
 std::set<cudaEvent_t> events;
-std::set<cudaGraph_t> graphs;
-std::set<cudaGraphExec_t> execs;
 CUstream_st legacy;  // the default stream: in order with all streams that are not NonBlocking
 thread_local cudaError_t last_error = cudaSuccess;
 
@@ -86,10 +75,30 @@ cudaError_t drain_blocking() {
   return status;
 }
 
-bool any_capture() {
+// Whether something that the default stream waits for is captured.
+bool captures_blocking() {
   for (cudaStream_t s : streams)
-    if (s->capture != nullptr) return true;
+    if (s->capture != nullptr && (s->flags & cudaStreamNonBlocking) == 0) return true;
   return false;
+}
+
+// Spoils the captures that the call may not be made beside.
+template <class Forbids>
+cudaError_t refuse_beside(Forbids&& forbids) {
+  cudaError_t status = cudaSuccess;
+  for (cudaStream_t s : streams) {
+    if (s->capture == nullptr || !forbids(*s->capture)) continue;
+    s->capture->spoilt = true;
+    status = cudaErrorStreamCaptureUnsupported;
+  }
+  return status;
+}
+
+void leave_capture(const std::shared_ptr<Capture>& capture) {
+  for (cudaStream_t s : streams)
+    if (s->capture == capture) s->capture = nullptr;
+  for (cudaEvent_t event : events)
+    if (event->state->capture == capture) event->state->capture = nullptr;
 }
 
 // Until the record of `state` numbered `ticket` has happened.
@@ -104,9 +113,30 @@ cudaError_t reach(EventState& state, std::uint64_t ticket) {
   return device_state();
 }
 
-void join_capture(CUstream_st* stream, CUgraph_st* graph) {
-  stream->capture = graph;
-  graph->streams.insert(stream);
+cudaError_t refuse_captured(Capture& capture) {
+  capture.spoilt = true;
+  return cudaErrorStreamCaptureUnsupported;
+}
+cudaError_t refuse_captured(const EventState& event) {
+  event.capture->spoilt = true;
+  return cudaErrorCapturedEvent;
+}
+
+// The stream waits for an event while either is captured.
+cudaError_t wait_captured(CUstream_st* stream, const EventState& state) {
+  if (state.capture == nullptr) {              // for what no graph knows of
+    if (state.asked == 0) return cudaSuccess;  // never recorded: there is no wait
+    stream->capture->spoilt = true;
+    return cudaErrorStreamCaptureIsolation;
+  }
+  if (stream->capture != nullptr && stream->capture != state.capture) {
+    stream->capture->spoilt = state.capture->spoilt = true;
+    return cudaErrorStreamCaptureMerge;
+  }
+  if (stream == &legacy) return cudaErrorStreamCaptureImplicit;
+  stream->capture = state.capture;
+  stream->capture->ends[stream].insert(state.captured_work.begin(), state.captured_work.end());
+  return cudaSuccess;
 }
 
 }  // namespace
@@ -116,16 +146,13 @@ cudaError_t record(cudaError_t status) {
   return status;
 }
 
-cudaError_t submit(cudaStream_t handle, Work work) {
+cudaError_t submit(cudaStream_t handle, Job job, Work work) {
   CUstream_st* stream = resolve(handle);
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
   if (const cudaError_t state = device_state()) return state;
-  if (stream->capture != nullptr) {
-    stream->capture->work.push_back(std::move(work));
-    return cudaSuccess;
-  }
+  if (stream->capture != nullptr) return stream->capture->add(stream, job, std::move(work));
   if (stream == &legacy) {
-    if (any_capture()) return cudaErrorStreamCaptureImplicit;
+    if (captures_blocking()) return cudaErrorStreamCaptureImplicit;
     if (const cudaError_t status = drain_blocking()) return status;
     return run(work);
   }
@@ -143,15 +170,20 @@ cudaError_t finish(cudaStream_t handle) {
   CUstream_st* stream = resolve(handle);
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
   if (const cudaError_t status = refuse_wait()) return status;
-  if (stream->capture != nullptr) return refuse_in_capture();
+  if (stream->capture != nullptr) return refuse_captured(*stream->capture);
+  if (stream == &legacy && captures_blocking()) return cudaErrorStreamCaptureImplicit;
   const cudaError_t status = stream == &legacy ? drain_blocking() : drain(*stream);
   pools_release();
   return status;
 }
 
 cudaError_t finish_all() {
-  if (const cudaError_t status = refuse_wait()) return status;
   if (const cudaError_t status = refuse_in_capture()) return status;
+  return finish_uncaptured();
+}
+
+cudaError_t finish_uncaptured() {
+  if (const cudaError_t status = refuse_wait()) return status;
   cudaError_t status = device_state();
   for (cudaStream_t s : streams) {
     const cudaError_t own = drain(*s);
@@ -162,10 +194,15 @@ cudaError_t finish_all() {
 }
 
 cudaError_t refuse_in_capture() {
-  if (!any_capture()) return cudaSuccess;
-  for (cudaStream_t s : streams)
-    if (s->capture != nullptr) s->capture->spoilt = true;
-  return cudaErrorStreamCaptureUnsupported;
+  return refuse_beside([](const Capture&) { return true; });
+}
+
+cudaError_t refuse_unsafe() {
+  return refuse_beside([](const Capture& capture) {
+    return capture.mode == cudaStreamCaptureModeGlobal ||
+           (capture.mode == cudaStreamCaptureModeThreadLocal &&
+            capture.thread == std::this_thread::get_id());
+  });
 }
 
 bool is_captured(cudaStream_t handle) {
@@ -208,6 +245,11 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const Lock lock(machine.mutex);
   if (simt::streams.count(stream) == 0) return record(cudaErrorInvalidResourceHandle);
+  if (stream->capture != nullptr) {
+    stream->capture->spoilt = true;
+    if (stream->capture->origin == stream)
+      simt::leave_capture(std::shared_ptr<simt::Capture>(stream->capture));
+  }
   const cudaError_t status = simt::drain(*stream);  // its work still happens
   simt::streams.erase(stream);
   delete stream;
@@ -221,6 +263,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
   const Lock lock(machine.mutex);
   const CUstream_st* stream = simt::resolve(handle);
   if (stream == nullptr) return record(cudaErrorInvalidResourceHandle);
+  if (stream->capture != nullptr) return record(simt::refuse_captured(*stream->capture));
   if (const cudaError_t state = simt::device_state()) return record(state);
   return stream->queue.empty() ? cudaSuccess : cudaErrorNotReady;
 }
@@ -230,19 +273,17 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
   if (stream == nullptr || simt::events.count(event) == 0)
     return record(cudaErrorInvalidResourceHandle);
   const std::shared_ptr<EventState> state = event->state;
-  if (state->capture !=
-      nullptr) {  // work is captured in the order of the calls, which satisfies every wait
-    simt::join_capture(stream, state->capture);
-    return cudaSuccess;
-  }
+  if (state->capture != nullptr || stream->capture != nullptr)
+    return record(simt::wait_captured(stream, *state));
   const std::uint64_t ticket = state->asked;
   if (state->done >= ticket) return cudaSuccess;
-  return record(simt::submit(handle, [state, ticket] { return simt::reach(*state, ticket); }));
+  return record(simt::submit(handle, simt::Job::kOther,
+                             [state, ticket] { return simt::reach(*state, ticket); }));
 }
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* user_data) {
   const Lock lock(machine.mutex);
   if (function == nullptr) return record(cudaErrorInvalidValue);
-  return record(simt::submit(stream, [function, user_data] {
+  return record(simt::submit(stream, simt::Job::kHost, [function, user_data] {
     function(user_data);
     return cudaSuccess;
   }));
@@ -273,9 +314,12 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   const std::shared_ptr<EventState> state = event->state;
   state->stream = handle;
   state->capture = stream->capture;
-  if (stream->capture != nullptr) return cudaSuccess;
+  if (stream->capture != nullptr) {
+    state->captured_work = stream->capture->ends[stream];
+    return cudaSuccess;
+  }
   state->asked++;
-  return record(simt::submit(handle, [state] {
+  return record(simt::submit(handle, simt::Job::kOther, [state] {
     state->done++;
     state->time = std::chrono::steady_clock::now();
     return cudaSuccess;
@@ -284,13 +328,14 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const Lock lock(machine.mutex);
   if (simt::events.count(event) == 0) return record(cudaErrorInvalidResourceHandle);
-  if (event->state->capture != nullptr) return record(simt::refuse_in_capture());
+  if (event->state->capture != nullptr) return record(simt::refuse_captured(*event->state));
   if (const cudaError_t status = simt::refuse_wait()) return record(status);
   return record(simt::reach(*event->state, event->state->asked));
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   const Lock lock(machine.mutex);
   if (simt::events.count(event) == 0) return record(cudaErrorInvalidResourceHandle);
+  if (event->state->capture != nullptr) return record(simt::refuse_captured(*event->state));
   if (const cudaError_t state = simt::device_state()) return record(state);
   return event->state->done >= event->state->asked ? cudaSuccess : cudaErrorNotReady;
 }
@@ -308,67 +353,45 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   const Lock lock(machine.mutex);
   if (simt::is_default(stream)) return record(cudaErrorStreamCaptureUnsupported);
   if (simt::streams.count(stream) == 0) return record(cudaErrorInvalidResourceHandle);
-  if (stream->capture != nullptr) return record(cudaErrorNotPermitted);
-  CUgraph_st* graph = new CUgraph_st;
-  simt::graphs.insert(graph);
-  simt::join_capture(stream, graph);
-  stream->capture_origin = true;
+  if (const cudaError_t state = simt::device_state()) return record(state);
+  if (stream->capture != nullptr) return record(cudaErrorIllegalState);
+  stream->capture.reset(
+      new simt::Capture{stream, mode, std::this_thread::get_id(), {}, {{stream, {}}}});
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   const Lock lock(machine.mutex);
-  if (simt::streams.count(stream) == 0) return record(cudaErrorInvalidResourceHandle);
-  if (stream->capture == nullptr || !stream->capture_origin) return record(cudaErrorNotPermitted);
-  CUgraph_st* captured = stream->capture;
-  for (cudaStream_t s : captured->streams)
-    if (simt::streams.count(s) != 0) s->capture = nullptr;
-  for (cudaEvent_t event : simt::events)
-    if (event->state->capture == captured) event->state->capture = nullptr;
-  stream->capture_origin = false;
-  *graph = captured;
-  if (!captured->spoilt) return cudaSuccess;
-  cudaGraphDestroy(captured);
+  if (graph == nullptr) return record(cudaErrorInvalidValue);
   *graph = nullptr;
-  return record(cudaErrorStreamCaptureInvalidated);
+  if (simt::streams.count(stream) == 0) return record(cudaErrorInvalidResourceHandle);
+  const std::shared_ptr<simt::Capture> capture = stream->capture;
+  if (capture == nullptr) return record(cudaErrorIllegalState);
+  if (capture->origin != stream) {
+    capture->spoilt = true;
+    return record(cudaErrorStreamCaptureUnmatched);
+  }
+  if (capture->mode != cudaStreamCaptureModeRelaxed &&
+      capture->thread != std::this_thread::get_id())
+    return record(cudaErrorStreamCaptureWrongThread);
+  simt::leave_capture(capture);
+  if (capture->spoilt) return record(cudaErrorStreamCaptureInvalidated);
+  if (!capture->joined()) return record(cudaErrorStreamCaptureUnjoined);
+  *graph = simt::make_graph(std::move(capture->nodes));
+  return cudaSuccess;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
   const Lock lock(machine.mutex);
   const CUstream_st* stream = simt::resolve(handle);
   if (stream == nullptr) return record(cudaErrorInvalidResourceHandle);
+  // The default stream encompasses the others: asking for it counts as using it.
+  if (stream == &simt::legacy && simt::captures_blocking())
+    return record(cudaErrorStreamCaptureImplicit);
   *status = stream->capture == nullptr ? cudaStreamCaptureStatusNone
             : stream->capture->spoilt  ? cudaStreamCaptureStatusInvalidated
                                        : cudaStreamCaptureStatusActive;
-  return cudaSuccess;
-}
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  const Lock lock(machine.mutex);
-  if (simt::graphs.count(graph) == 0) return record(cudaErrorInvalidValue);
-  *exec = new CUgraphExec_st{graph->work};
-  simt::execs.insert(*exec);
-  return cudaSuccess;
-}
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  const Lock lock(machine.mutex);
-  if (simt::execs.count(exec) == 0) return record(cudaErrorInvalidValue);
-  return record(simt::submit(stream, [work = exec->work] {
-    for (const simt::Work& one : work)
-      if (const cudaError_t status = simt::run(one)) return status;
-    return cudaSuccess;
-  }));
-}
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-  const Lock lock(machine.mutex);
-  if (simt::execs.erase(exec) == 0) return record(cudaErrorInvalidValue);
-  delete exec;
-  return cudaSuccess;
-}
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  const Lock lock(machine.mutex);
-  if (simt::graphs.erase(graph) == 0) return record(cudaErrorInvalidValue);
-  delete graph;
   return cudaSuccess;
 }

@@ -69,7 +69,7 @@ internal sealed class TrainCommand
         if (result.End == TrainingEnd.Canceled)
         {
             screen.Warn($"stopped at step {result.Steps} of {trainer.Steps}; continue with: twintail train --resume --out {folder}");
-            screen.ShowJson(() => Json(folder, result, loaded, memory, []));
+            screen.ShowJson(() => Json(folder, trainer, result, loaded, memory, []));
             return Signals.ExitCode;
         }
 
@@ -83,7 +83,7 @@ internal sealed class TrainCommand
         screen.Show(Summary(result));
         screen.Show($"model:  {folder}");
         screen.Show($"report: {report}");
-        screen.ShowJson(() => Json(folder, result, loaded, memory, reports));
+        screen.ShowJson(() => Json(folder, trainer, result, loaded, memory, reports));
         return 0;
     }
 
@@ -149,7 +149,8 @@ internal sealed class TrainCommand
             $"{end} after {result.Epochs} epochs ({result.Steps} steps, {result.Seconds:F1} s); the model is that of epoch {result.BestEpoch}{best}");
     }
 
-    private static JsonObject Json(string folder, TrainingResult result, LoadedDataset loaded, MemoryEstimate memory, List<EvaluationReport> reports) => new()
+    private static JsonObject Json(
+        string folder, Trainer trainer, TrainingResult result, LoadedDataset loaded, MemoryEstimate memory, List<EvaluationReport> reports) => new()
     {
         ["model"] = folder,
         ["end"] = OptionText.Name(result.End.ToString()),
@@ -164,8 +165,17 @@ internal sealed class TrainCommand
             ["free_bytes"] = memory.FreeBytes < 0 ? null : memory.FreeBytes,
             ["parts"] = new JsonObject(memory.Parts.Select(part => KeyValuePair.Create(part.Name, (JsonNode?)part.Bytes))),
         },
+        ["graphs"] = Graphs(trainer.Model.Device.Info.Graphs),
         ["data"] = DataNotes.Json(loaded.Report),
         ["evaluations"] = new JsonArray([.. reports.Select(r => JsonNode.Parse(r.ToJson()))]),
+    };
+
+    private static JsonObject? Graphs(GraphInfo graphs) => !graphs.IsSupported ? null : new JsonObject
+    {
+        ["launched"] = graphs.Launches,
+        ["built"] = graphs.Builds,
+        ["cut"] = graphs.Cuts,
+        ["nodes"] = graphs.Nodes,
     };
 
     private static CommandException Missing(string option) =>

@@ -51,6 +51,7 @@ internal static class TrainingSettings
         [nameof(TrainingOptions.LogEvery)] = "Steps between two lines of metrics.jsonl within an epoch; 0: one line after each epoch",
         [nameof(TrainingOptions.Seed)] = "Seed of everything random",
         [nameof(TrainingOptions.Threads)] = "CPU threads; 0: all. Does not change the results",
+        [nameof(TrainingOptions.DeviceGraph)] = "Give a GPU each step as one CUDA graph. Does not change the results",
     };
 
     /// <summary>All of them, with their defaults in the help.</summary>

@@ -1,5 +1,8 @@
 using System.Text.Json.Nodes;
+using Twintail.Storage;
 using Twintail.Tests.Data;
+using Twintail.Tests.Ops;
+using JsonObject = System.Text.Json.Nodes.JsonObject;
 
 namespace Twintail.Tests.Cli;
 
@@ -58,13 +61,67 @@ internal sealed class CudaTrainingTests
             File.ReadAllBytes(_folder["second/weights.safetensors"]), Is.EqualTo(File.ReadAllBytes(_folder["first/weights.safetensors"])));
     }
 
-    private void TrainOnCuda(string place, string[] options)
+    /// <summary>
+    /// Steps as CUDA graphs and call by call, with the smaller batch at the end of each epoch, checkpoints between steps, and a training
+    /// that stops after an epoch with graphs and goes on without.
+    /// </summary>
+    [Test]
+    public void GraphsDoNotChangeABit()
+    {
+        string[] options = ["--checkpoint-every", "7"];
+        JsonNode? none = TrainOnCuda("plain", [.. options, "--epochs", "2", "--device-graph", "false"])["graphs"];
+        JsonNode graphs = TrainOnCuda("graphs", [.. options, "--epochs", "2"])["graphs"]!;
+        TrainOnCuda("resumed", [.. options, "--epochs", "1"]);
+        RunOnCuda(["train", "--resume", "--out", _folder["resumed"], "--epochs", "2", "--device-graph", "false"]);
+
+        int steps = (int)Epochs("graphs")[^1]["step"]!;
+        Assert.That((int?)none?["launched"] ?? 0, Is.Zero);
+        Assert.That((int)graphs["launched"]!, Is.EqualTo(steps - 1), "the first step grows the workspace");
+        Assert.That((int)graphs["built"]!, Is.InRange(1, 6), "anew for the last batch of an epoch and after it, at most");
+        Assert.That((int)graphs["nodes"]!, Is.GreaterThan(50));
+        AssertSame("graphs", "plain");
+        AssertSame("resumed", "plain");
+    }
+
+    /// <summary>A graph ends where τ goes over the host, and the training goes on all the same.</summary>
+    [Test]
+    public void AGraphIsCutWhereTheHostReads()
+    {
+        string[] options = ["--epochs", "1", "--learn-temperature"];
+        TrainOnCuda("plain", [.. options, "--device-graph", "false"]);
+        JsonNode graphs = TrainOnCuda("graphs", options)["graphs"]!;
+        Assert.That((int)graphs["launched"]!, Is.GreaterThan(10));
+        Assert.That((int)graphs["cut"]!, Is.EqualTo((int)graphs["launched"]!));
+        AssertSame("graphs", "plain");
+    }
+
+    private JsonObject TrainOnCuda(string place, string[] options)
     {
         string[] arguments = [.. TinyTraining.Command(_folder[place]), .. options];
         arguments[Array.IndexOf(arguments, "--device") + 1] = "cuda";
-        using CliProcess process = CliProcess.StartAfter($"export TWINTAIL_CUDA_PLUGIN='{_plugin}'", arguments);
+        return RunOnCuda(arguments);
+    }
+
+    private JsonObject RunOnCuda(string[] arguments)
+    {
+        using CliProcess process = CliProcess.StartAfter($"export TWINTAIL_CUDA_PLUGIN='{_plugin}'", [.. arguments, "--json"]);
         CliResult result = process.Wait();
         Assert.That(result.ExitCode, Is.Zero, result.Error);
+        return result.Json;
+    }
+
+    private void AssertSame(string place, string other)
+    {
+        foreach (string name in new[] { "weights.safetensors", "checkpoint.safetensors" })
+        {
+            using var found = new SafetensorsReader(_folder[$"{place}/{name}"]);
+            using var expected = new SafetensorsReader(_folder[$"{other}/{name}"]);
+            Assert.That(found.Names, Is.EquivalentTo(expected.Names));
+            foreach (string tensor in expected.Names)
+            {
+                Assert.That(Bits.Of(found.Read<float>(tensor)), Is.EqualTo(Bits.Of(expected.Read<float>(tensor))), $"{name}: {tensor}");
+            }
+        }
     }
 
     private JsonObject[] Epochs(string place) =>

@@ -34,6 +34,26 @@ internal sealed class DeviceTests
     }
 
     [Test]
+    public void GraphSectionsRunAtOnceOnTheCpu()
+    {
+        using Device device = Device.Cpu(1);
+        using DeviceBuffer<int> rows = device.Allocate<int>(4);
+        var host = new int[4];
+        using (GraphSection section = device.BeginGraph())
+        {
+            rows.CopyFrom([1, 2, 3, 4]);
+            rows.CopyTo(host);
+            Assert.That(host, Is.EqualTo(new[] { 1, 2, 3, 4 }));
+            Assert.That(Assert.Throws<BadArgumentException>(() => device.BeginGraph().Dispose())!.Argument, Is.EqualTo("context"));
+        }
+
+        device.BeginGraph().Dispose();
+        Assert.That(device.Info.Graphs.IsSupported, Is.False);
+        Assert.That(device.Info.Graphs.Launches, Is.Zero);
+        default(GraphSection).Dispose();
+    }
+
+    [Test]
     public void BadOptionsAreNamed()
     {
         Assert.That(Assert.Throws<BadArgumentException>(() => Device.Cpu(-1))!.Argument, Is.EqualTo("threads"));

@@ -48,7 +48,8 @@ public sealed class DeviceOptions
 /// <summary>What a device is and what it holds at the moment.</summary>
 public sealed class DeviceInfo
 {
-    internal DeviceInfo(DeviceKind kind, int index, string name, int threads, CpuIsa isa, bool bfloat16, long live, long workspace, long reserved)
+    internal DeviceInfo(
+        DeviceKind kind, int index, string name, int threads, CpuIsa isa, bool bfloat16, long live, long workspace, long reserved, GraphInfo graphs)
     {
         Kind = kind;
         Index = index;
@@ -59,6 +60,7 @@ public sealed class DeviceInfo
         LiveBytes = live;
         WorkspaceBytes = workspace;
         ReservedBytes = reserved;
+        Graphs = graphs;
     }
 
     /// <summary>CPU or CUDA.</summary>
@@ -87,6 +89,9 @@ public sealed class DeviceInfo
 
     /// <summary>Bytes held on the device in all: live ones, the workspace, and what was freed and is kept for the next; see <see cref="Device.Trim"/>.</summary>
     public long ReservedBytes { get; }
+
+    /// <summary>What became of sections of calls.</summary>
+    public GraphInfo Graphs { get; }
 
     /// <summary>For example "CPU Intel Xeon, 2 threads, Avx512".</summary>
     public override string ToString() => Kind == DeviceKind.Cpu

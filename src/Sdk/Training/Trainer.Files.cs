@@ -10,7 +10,7 @@ public sealed partial class Trainer
     private static readonly string[] Changeable =
     {
         nameof(TrainingOptions.Epochs), nameof(TrainingOptions.Patience), nameof(TrainingOptions.CheckpointEvery),
-        nameof(TrainingOptions.LogEvery), nameof(TrainingOptions.Threads),
+        nameof(TrainingOptions.LogEvery), nameof(TrainingOptions.Threads), nameof(TrainingOptions.DeviceGraph),
     };
 
     /// <summary>Whether a folder has a checkpoint to resume from.</summary>
@@ -24,8 +24,8 @@ public sealed partial class Trainer
     /// <param name="dataset">The same data.</param>
     /// <param name="directory">The folder of the training.</param>
     /// <param name="options">
-    /// Null: those of the checkpoint. Otherwise they must be equal to those but for epochs, patience, checkpoint-every, log-every and
-    /// threads (with a schedule that depends on the number of epochs, other epochs mean other learning rates from here on).
+    /// Null: those of the checkpoint. Otherwise they must be equal to those but for epochs, patience, checkpoint-every, log-every,
+    /// threads and device-graph (with a schedule that depends on the number of epochs, other epochs mean other learning rates from here on).
     /// </param>
     /// <exception cref="CorruptFileException">The checkpoint is damaged.</exception>
     /// <exception cref="BadArgumentException">The data are not those of the checkpoint, or an option differs.</exception>

@@ -152,6 +152,9 @@ public sealed partial record TrainingOptions
     /// <summary>CPU threads; 0: all. Does not change the results.</summary>
     public int Threads { get; set; }
 
+    /// <summary>Whether a GPU is given each step as one CUDA graph, where that is supported. Does not change the results.</summary>
+    public bool DeviceGraph { get; set; } = true;
+
     /// <summary>Whether the self-supervised loss is on.</summary>
     public bool IsSelfSupervised => Alpha > 0 && Augmentation != Transforms.None;
 }

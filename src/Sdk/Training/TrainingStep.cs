@@ -51,6 +51,7 @@ internal sealed unsafe class TrainingStep : IDisposable
         long itemRows = columns + (2L * _self);
         float* parameters = _network.Parameters.Pointer;
         float* gradients = _buffers.ParameterGradients.Pointer;
+        using GraphSection graph = _options.DeviceGraph ? device.BeginGraph() : default;
         _buffers.BeginStep(clicks, step);
 
         // 1. Columns of the main loss: the clicked items, then B' uniform ones. Items of the self-supervised loss: m uniform ones.

@@ -26,3 +26,7 @@ struct HostWork {
 // extern "C": found by its name, in the program or in the plugin that has the machine in it.
 extern "C" __attribute__((visibility("default"))) cudaError_t simt_host_work(
     cudaStream_t stream, const simt::HostWork& work);
+
+// What a library calls before it allocates and loads for itself: cudaErrorStreamCaptureUnsupported, and the capture is
+// spoilt, while a stream is captured.
+extern "C" __attribute__((visibility("default"))) cudaError_t simt_host_setup();
