@@ -32,6 +32,19 @@ __device__ __forceinline__ uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }
 
+// ---- redux.sync: over all lanes of a warp
+
+__device__ __forceinline__ int warp_min(int x) {
+  int least = x;
+  TT_PTX_SM80("redux.sync.min.s32 %0, %1, 0xffffffff;" : "=r"(least) : "r"(x));
+  return least;
+}
+__device__ __forceinline__ int warp_max(int x) {
+  int most = x;
+  TT_PTX_SM80("redux.sync.max.s32 %0, %1, 0xffffffff;" : "=r"(most) : "r"(x));
+  return most;
+}
+
 // ---- cp.async: copies kBytes from global to shared memory, zeros if not valid (the source must be a
 // readable address even then). Done for the issuing thread after cp_async_wait, for others after a
 // barrier that follows. On sm_75 a plain copy.

@@ -35,65 +35,146 @@ __device__ __forceinline__ void load_rows(RowData<kRowTiles>& rows, const Pass& 
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int row = first + r * 16 + half * 8, x = row < p.nx ? row : p.nx - 1;
-      rows.addend[r][half] = p.addend_x[x];
       rows.key[r][half] = p.key_x[x];
       rows.sum[r][half] = 0.0f;
       rows.most[r][half] = -INFINITY;
-      rows.factor[r][half] = 0.0f;
+      rows.addend[r][half] = rows.factor[r][half] = 0.0f;
       if constexpr (kMode == Mode::kGiven || kMode == Mode::kGivenBoth)
+        rows.addend[r][half] = p.addend_x[x];
+      if constexpr (kMode == Mode::kGivenSum || kMode == Mode::kGivenBoth)
         rows.factor[r][half] = p.factor_x[x];
     }
   }
 }
 
-// The weight of a pair that is left out: not 0 for a row and its positive.
-template <int kColumns>
-__device__ __forceinline__ float left_out(const ColumnData<kColumns>& data, int column, bool exists,
-                                          int row) {
-  return exists && data.position[column] == row ? data.positive[column] : 0.0f;
+// What a warp has to look for in a tile. Without ids, keys are positions: all tiles but those on the diagonal are spared
+// a compare and a select for each pair, a third of the work beside the exponentials.
+struct Rules {
+  bool masked;     // a pair may be left out, or columns are missing
+  bool positives;  // a row meets its positive
+};
+
+template <Mode kMode, int kRowTiles, int kColumns>
+__device__ __forceinline__ Rules rules_of(const RowData<kRowTiles>& rows,
+                                          const ColumnData<kColumns>& data, int columns,
+                                          int first_row) {
+  constexpr unsigned kAll = 0xffffffffu;
+  const int lane = static_cast<int>(ptx::lane_id()), warp_row = first_row - lane / 4;
+  int least = 0x7fffffff, most = -0x7fffffff - 1;
+  bool positive = false;
+#pragma unroll
+  for (int begin = 0; begin < kColumns; begin += 32) {
+    const int column = begin + lane;
+    if (kColumns % 32 != 0 && column >= kColumns) continue;
+    const int key = data.key[column];
+    least = key < least ? key : least;
+    most = key > most ? key : most;
+    if constexpr (kGradient<kMode>) {
+      const int row = data.position[column] - warp_row;
+      positive |= row >= 0 && row < 16 * kRowTiles;
+    }
+  }
+  least = ptx::warp_min(least);
+  most = ptx::warp_max(most);
+  bool masked = columns < kColumns;
+#pragma unroll
+  for (int r = 0; r < kRowTiles; r++) {
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+      masked |= rows.key[r][half] >= least && rows.key[r][half] <= most;
+  }
+  return Rules{__any_sync(kAll, masked) != 0, kGradient<kMode> && __any_sync(kAll, positive) != 0};
 }
 
-// Scores to weights e, but for kOnline: there to v, -infinity where left out. columns: how many exist.
-template <Mode kMode, int kRowTiles, int kColumns>
-__device__ __forceinline__ void weigh(float (&s)[kRowTiles][kColumns / 8][4],
-                                      RowData<kRowTiles>& rows, const ColumnData<kColumns>& data,
-                                      float scale, int columns, int first_row) {
+// Two neighbours of shared memory by one load, which the compiler does not dare.
+template <class T>
+__device__ __forceinline__ void load_two(T (&to)[2], const T* from) {
+  const auto both = *reinterpret_cast<const uint2*>(from);
+  memcpy(to, &both, sizeof both);
+}
+
+// Scores to weights e, but for kOnline: there to v. A pair that is left out: 0, or -infinity.
+template <Mode kMode, bool kMasked, int kRowTiles, int kColumns>
+__device__ __forceinline__ void take_weights(float (&s)[kRowTiles][kColumns / 8][4],
+                                             const RowData<kRowTiles>& rows,
+                                             const ColumnData<kColumns>& data, float scale,
+                                             int columns) {
+  const int t2 = static_cast<int>(ptx::lane_id()) % 4 * 2;
+#pragma unroll
+  for (int j = 0; j < kColumns / 8; j++) {
+    const int first = j * 8 + t2;
+    float addends[2], factors[2] = {};
+    int keys[2] = {};
+    load_two(addends, &data.addend[first]);
+    if constexpr (kGradient<kMode>) load_two(factors, &data.factor[first]);
+    if constexpr (kMasked) load_two(keys, &data.key[first]);
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+#pragma unroll
+      for (int r = 0; r < kRowTiles; r++) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+          float& e = s[r][j][2 * half + i];
+          float v = fmaf(e, scale, addends[i]);
+          if constexpr (kMode == Mode::kOnline) {
+            e = v;
+          } else if constexpr (kMode == Mode::kSum) {
+            e = ptx::exp2_approx(v);
+          } else if constexpr (kMode == Mode::kGiven) {
+            v += rows.addend[r][half];
+            e = ptx::exp2_approx(v) * factors[i];
+          } else if constexpr (kMode == Mode::kGivenSum) {
+            e = ptx::exp2_approx(v) * (rows.factor[r][half] + factors[i]);
+          } else {
+            const float by_x = fmaf(e, scale, rows.addend[r][half]);
+            e = ptx::exp2_approx(by_x) * rows.factor[r][half] + ptx::exp2_approx(v) * factors[i];
+          }
+          if constexpr (kMasked) {
+            const bool kept = first + i < columns && keys[i] != rows.key[r][half];
+            e = kept ? e : kMode == Mode::kOnline ? -INFINITY : 0.0f;
+          }
+        }
+      }
+    }
+  }
+}
+
+template <int kRowTiles, int kColumns>
+__device__ __forceinline__ void put_positives(float (&s)[kRowTiles][kColumns / 8][4],
+                                              const ColumnData<kColumns>& data, int columns,
+                                              int first_row) {
   const int t2 = static_cast<int>(ptx::lane_id()) % 4 * 2;
 #pragma unroll
   for (int j = 0; j < kColumns / 8; j++) {
 #pragma unroll
     for (int i = 0; i < 2; i++) {
       const int column = j * 8 + t2 + i;
-      const float addend = data.addend[column];
-      const int key = data.key[column];
-      const bool exists = column < columns;
+      const int row = column < columns ? data.position[column] - first_row : -1;
 #pragma unroll
       for (int r = 0; r < kRowTiles; r++) {
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-          float& e = s[r][j][2 * half + i];
-          const bool kept = exists && key != rows.key[r][half];
-          if constexpr (kMode == Mode::kGivenBoth) {
-            const float by_x = fmaf(e, scale, rows.addend[r][half]), by_y = fmaf(e, scale, addend);
-            e = ptx::exp2_approx(by_x) * rows.factor[r][half] +
-                ptx::exp2_approx(by_y) * data.factor[column];
-            e = kept ? e : left_out(data, column, exists, first_row + r * 16 + half * 8);
-          } else {
-            const float v = fmaf(e, scale, addend) + rows.addend[r][half];
-            if constexpr (kMode == Mode::kOnline) {
-              e = kept ? v : -INFINITY;
-            } else {
-              e = kept ? ptx::exp2_approx(v) : 0.0f;
-              if constexpr (kMode == Mode::kGiven) {
-                e *= rows.factor[r][half] + data.factor[column];
-                e = kept ? e : left_out(data, column, exists, first_row + r * 16 + half * 8);
-              }
-            }
-          }
-        }
+        for (int half = 0; half < 2; half++)
+          if (row == r * 16 + half * 8) s[r][j][2 * half + i] = data.positive[column];
       }
     }
   }
+}
+
+// Scores to weights e, but for kOnline: there to v, -infinity where left out. columns: how many exist; first_row: the
+// first of this thread's rows.
+template <Mode kMode, int kRowTiles, int kColumns>
+__device__ __forceinline__ void weigh(float (&s)[kRowTiles][kColumns / 8][4],
+                                      const RowData<kRowTiles>& rows,
+                                      const ColumnData<kColumns>& data, float scale, int columns,
+                                      int first_row) {
+  const Rules rules = rules_of<kMode>(rows, data, columns, first_row);
+  if (rules.masked) {
+    take_weights<kMode, true>(s, rows, data, scale, columns);
+  } else {
+    take_weights<kMode, false>(s, rows, data, scale, columns);
+  }
+  if constexpr (kGradient<kMode>)
+    if (rules.positives) put_positives(s, data, columns, first_row);
 }
 
 // Moves the maxima of the rows up to those of this tile, with what has been summed, and takes exp2.

@@ -1,12 +1,30 @@
 // 128 stationary rows a block, 64 for each of two consumer warpgroups; tiles of 128 moving rows come through a ring of
 // stages, filled with bulk copies by one thread of a third warpgroup. S = X Y^T with both operands in shared
 // memory, e = exp2 of it in registers, U += E Y with E from registers: the accumulators of S are laid out as the A
-// operand already. While one consumer takes exponentials, the other's products run.
+// operand already.
+//
+// Order (that of FlashAttention-3, Shah et al. 2024, section 3). A consumer issues S of a tile and U of the tile before,
+// then takes exponentials of the first while the second still runs; and the two consumers take turns in issuing, so
+// that the tensor cores have one's products while the other takes exponentials.
+//
 //
 // Shared memory. Rows lie in planes of 64 columns, 128 bytes a row, with the 16-byte piece c of row r at c ^ (r % 8):
 // the 128-byte swizzle. Rows are packed like that in global memory, so a tile is one contiguous copy, and no
 // tensor map is needed. For S a plane is read along its rows' columns (k contiguous: groups of 8 rows 1024
 // bytes apart), for U the same memory down its rows (N contiguous: planes 16 KiB apart, 8 rows 1024 bytes apart).
+//
+// Work of a tile of 128 x 128 pairs in one pass, in clocks of a multiprocessor (4096 flops of bfloat16 products, 16
+// exp2, 128 bytes of shared memory, an instruction for each of four schedulers; instructions as compiled by nvcc 12.4,
+// times two warps a scheduler, "masked" where rows and columns may share keys):
+//
+//        products  exponentials  shared memory  instructions: kSum, kGiven  masked
+//   d = 64   1024          1024            640                  798,    974    1210, 1386
+//   d = 128  2048          1024           1280                  882,   1058    1294, 1470
+//
+// Products bind, if all else runs beside them: at d = 64 three of four are nearly full, so that an overlap as good as
+// FlashAttention-3's (which has a maximum and rescaling besides) would leave about 65 % of the 8 n m d floor
+// without ids and 55 % with them; at d = 128 about 75 %. No GPU has confirmed it. A polynomial in place of some of the
+// exponentials (7 instructions each) would help where they bind alone; here it would take what is left to issue.
 #include "loss/hopper.h"
 
 #include "loss/epilogue.cuh"
@@ -24,12 +42,15 @@ using Columns = ColumnData<kTileRows>;
 template <int kWidth>
 struct Block {
   static constexpr int kPlanes = kWidth / 64;
-  static constexpr int kStages = kWidth == 64 ? 4 : 3;
+  static constexpr int kStages =
+      kWidth == 64 ? 6 : 5;  // two in use by each consumer, the rest on the way
   __nv_bfloat16 x[kPlanes][kPlane];
   __nv_bfloat16 y[kStages][kPlanes][kPlane];
   Columns columns[kStages];
   uint64_t x_full, full[kStages], empty[kStages];
 };
+
+using Operand = uint32_t[kTileRows / 16][4];  // 64 x 128 weights as A of the second product
 
 constexpr int kPackThreads = 128;
 
@@ -74,17 +95,16 @@ struct Ring {
 template <Mode kMode, int kWidth>
 __device__ __forceinline__ void load_stage(Block<kWidth>& block, int stage, const Pass& p,
                                            int tile) {
-  constexpr bool kGiven = kMode == Mode::kGiven || kMode == Mode::kGivenBoth;
   constexpr uint32_t kTileBytes = 2u * Block<kWidth>::kPlanes * kPlane,
                      kColumnBytes = 4u * kTileRows;
   uint64_t* full = &block.full[stage];
   Columns& columns = block.columns[stage];
   const int64_t first = static_cast<int64_t>(tile) * kTileRows;
-  barrier_expect(full, kTileBytes + (kGiven ? 5 : 2) * kColumnBytes);
+  barrier_expect(full, kTileBytes + (kGradient<kMode> ? 5 : 2) * kColumnBytes);
   bulk_copy(block.y[stage], packed(p.y) + first * kWidth, kTileBytes, full);
   bulk_copy(columns.addend, p.addend_y + first, kColumnBytes, full);
   bulk_copy(columns.key, p.key_y + first, kColumnBytes, full);
-  if constexpr (kGiven) {
+  if constexpr (kGradient<kMode>) {
     bulk_copy(columns.factor, p.factor_y + first, kColumnBytes, full);
     bulk_copy(columns.position, p.position_y + first, kColumnBytes, full);
     bulk_copy(columns.positive, p.positive_y + first, kColumnBytes, full);
@@ -108,24 +128,28 @@ __device__ void produce(Block<kWidth>& block, const Pass& p, int begin, int end)
 
 // S = X Y^T for the 64 rows of a warpgroup.
 template <int kWidth>
-__device__ __forceinline__ void scores(float (&s)[16][4], const __nv_bfloat16 (*x)[kPlane],
-                                       const __nv_bfloat16 (*y)[kPlane], int first_row) {
-  products_begin();
+__device__ __forceinline__ void issue_scores(float (&s)[16][4], const __nv_bfloat16 (*x)[kPlane],
+                                             const __nv_bfloat16 (*y)[kPlane], int first_row) {
+  const auto a = descriptor(x[0] + first_row * 64, 16, 1024), b = descriptor(y[0], 16, 1024);
 #pragma unroll
   for (int k = 0; k < kWidth; k += 16) {
-    const auto a = descriptor(x[k / 64] + first_row * 64 + k % 64, 16, 1024);
-    const auto b = descriptor(y[k / 64] + k % 64, 16, 1024);
-    multiply(s, a, b, k > 0);
+    const int bytes = 2 * (k / 64 * kPlane + k % 64);
+    multiply(s, advance(a, bytes), advance(b, bytes), k > 0);
   }
   products_commit();
-  products_wait();
 }
 
 // u += E Y.
 template <int kWidth>
-__device__ __forceinline__ void accumulate(float (&u)[kWidth / 8][4], const float (&e)[16][4],
-                                           const __nv_bfloat16 (*y)[kPlane]) {
-  uint32_t a[kTileRows / 16][4];
+__device__ __forceinline__ void issue_products(float (&u)[kWidth / 8][4], const Operand& e,
+                                               const __nv_bfloat16 (*y)[kPlane]) {
+  const auto b = descriptor(y[0], 2 * kPlane, 1024);
+#pragma unroll
+  for (int k = 0; k < kTileRows / 16; k++) multiply_rows(u, e[k], advance(b, k * 2048));
+  products_commit();
+}
+
+__device__ __forceinline__ void to_operand(Operand& a, const float (&e)[16][4]) {
 #pragma unroll
   for (int k = 0; k < kTileRows / 16; k++) {
 #pragma unroll
@@ -134,37 +158,79 @@ __device__ __forceinline__ void accumulate(float (&u)[kWidth / 8][4], const floa
       a[k][i] = ptx::pack_bf16(pair[i % 2 * 2], pair[i % 2 * 2 + 1]);
     }
   }
-  products_begin();
-#pragma unroll
-  for (int k = 0; k < kTileRows / 16; k++)
-    multiply_rows(u, a[k], descriptor(y[0] + k * 16 * 64, 2 * kPlane, 1024));
-  products_commit();
-  products_wait();
 }
 
-template <Mode kMode, int kWidth>
+// The consumers take turns: one that has issued its products lets the other one issue. Each barrier sees as many
+// arrivals of one as waits of the other, so that none is left over at the end.
+struct Turns {
+  int group;
+  __device__ void wait(bool first) const {
+    if (!first || group != 0) ptx::bar_sync(1 + group, 256);
+  }
+  __device__ void pass(bool last) const {
+    if (!last || group == 0) ptx::bar_arrive(2 - group, 256);
+  }
+};
+
+// The producer may fill the stage again.
+template <int kWidth>
+__device__ __forceinline__ void release(Block<kWidth>& block, int stage) {
+  __syncwarp();
+  if (ptx::lane_id() == 0) barrier_arrive(&block.empty[stage]);
+}
+
+template <Mode kMode, int kWidth, bool kProducts>
 __device__ void consume(Block<kWidth>& block, const Pass& p, int begin, int end) {
   using B = Block<kWidth>;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(ptx::lane_id());
+  const Turns turns{warp / 4};
   const int first_row = warp / 4 * 64;  // of the warpgroup, in the tile
   const int thread_row =
       static_cast<int>(blockIdx.x) * kTileRows + first_row + warp % 4 * 16 + lane / 4;
   RowData<1> rows;
   load_rows<kMode>(rows, p, thread_row);
+  // Two exponents at a time and registers of products under way are more than there are.
+  constexpr bool kOverlap = kProducts && kMode != Mode::kGivenBoth;
   float u[1][kWidth / 8][4] = {};
+  // Of the tile before, and its stage. An empty one at first, so that the loop needs no first round of its own.
+  Operand e = {};
+  int before = 0;
   barrier_wait(&block.x_full, 0);
   Ring<B::kStages> ring;
   for (int tile = begin; tile < end; tile++, ring.next()) {
     const int stage = ring.stage;
     barrier_wait(&block.full[stage], ring.parity);
+    __syncwarp();  // lanes leave a wait one by one
     float s[1][16][4];
-    scores<kWidth>(s[0], block.x, block.y[stage], first_row);
+    turns.wait(tile == begin);
+    products_begin();
+    issue_scores<kWidth>(s[0], block.x, block.y[stage], first_row);
+    if constexpr (kProducts) issue_products<kWidth>(u[0], e, block.y[before]);
+    turns.pass(tile + 1 == end);
+    products_wait<kOverlap ? 1 : 0>();
+    settle(s[0]);
     weigh<kMode>(s, rows, block.columns[stage], p.scale, p.ny - tile * kTileRows, thread_row);
-    if constexpr (kMode == Mode::kOnline) follow_maximum<1, kTileRows, kWidth>(s, u, rows);
-    if constexpr (kMode == Mode::kSum || kMode == Mode::kOnline) add_sums<1, kTileRows>(rows, s);
-    if (p.products != nullptr) accumulate<kWidth>(u[0], s[0], block.y[stage]);
-    __syncwarp();
-    if (lane == 0) barrier_arrive(&block.empty[stage]);
+    if constexpr (kMode == Mode::kSum) add_sums<1, kTileRows>(rows, s);
+    if constexpr (kProducts) {
+      if (kOverlap) products_wait<0>();
+      settle(u[0]);
+      settle(e);
+    }
+    if (!kProducts || tile > begin) release(block, kProducts ? before : stage);
+    if constexpr (kMode == Mode::kOnline) {
+      follow_maximum<1, kTileRows, kWidth>(s, u, rows);
+      add_sums<1, kTileRows>(rows, s);
+    }
+    if constexpr (kProducts) to_operand(e, s[0]);
+    before = stage;
+  }
+  if constexpr (kProducts) {
+    if (begin < end) {
+      products_begin();
+      issue_products<kWidth>(u[0], e, block.y[before]);
+      products_wait<0>();
+      settle(u[0]);
+    }
   }
   store<kMode, 1, kWidth>(p, rows, u, thread_row);
 }
@@ -172,13 +238,15 @@ __device__ void consume(Block<kWidth>& block, const Pass& p, int begin, int end)
 #endif
 
 // Grid: (stationary tiles, splits).
-template <Mode kMode, int kWidth>
+template <Mode kMode, int kWidth, bool kProducts>
 __global__ void __launch_bounds__(kBlockThreads, 1) hopper_pass(Pass p) {
 #if TT_SM90A || TT_SIMT
   using B = Block<kWidth>;
   TT_DYN_SHARED(unsigned char, memory);
-  // Swizzled planes begin at a multiple of 1024.
-  B& block = *reinterpret_cast<B*>((reinterpret_cast<uintptr_t>(memory) + 1023) & ~uintptr_t{1023});
+  // Swizzled planes begin at a multiple of 1024. Added, not rounded as a number, and said to be aligned: so that the
+  // compiler takes it for shared memory, and loads by twos.
+  B& block = *reinterpret_cast<B*>(
+      __builtin_assume_aligned(memory + (-reinterpret_cast<uintptr_t>(memory) & 1023), 1024));
   if (!p.condition.holds()) return;
   const int tiles = (p.ny + kTileRows - 1) / kTileRows;
   const int begin = static_cast<int>(static_cast<int64_t>(tiles) * blockIdx.y / gridDim.y);
@@ -197,7 +265,7 @@ __global__ void __launch_bounds__(kBlockThreads, 1) hopper_pass(Pass p) {
     produce<kMode>(block, p, begin, end);
   } else {
     more_registers<240>();
-    consume<kMode>(block, p, begin, end);
+    consume<kMode, kWidth, kProducts>(block, p, begin, end);
   }
 #endif
 }
@@ -212,13 +280,17 @@ cudaError_t run_width(const Pass& p, Mode mode, cudaStream_t stream) {
   };
   switch (mode) {
     case Mode::kSum:
-      return launch(hopper_pass<Mode::kSum, kWidth>);
+      return p.products != nullptr ? launch(hopper_pass<Mode::kSum, kWidth, true>)
+                                   : launch(hopper_pass<Mode::kSum, kWidth, false>);
     case Mode::kOnline:
-      return launch(hopper_pass<Mode::kOnline, kWidth>);
+      return p.products != nullptr ? launch(hopper_pass<Mode::kOnline, kWidth, true>)
+                                   : launch(hopper_pass<Mode::kOnline, kWidth, false>);
     case Mode::kGiven:
-      return launch(hopper_pass<Mode::kGiven, kWidth>);
+      return launch(hopper_pass<Mode::kGiven, kWidth, true>);
+    case Mode::kGivenSum:
+      return launch(hopper_pass<Mode::kGivenSum, kWidth, true>);
     case Mode::kGivenBoth:
-      return launch(hopper_pass<Mode::kGivenBoth, kWidth>);
+      return launch(hopper_pass<Mode::kGivenBoth, kWidth, true>);
   }
   return cudaErrorInvalidValue;
 }
@@ -240,9 +312,7 @@ int padded_width(int d) {
 int splits_for(int64_t nx, int64_t ny, int multiprocessors) {
   const int64_t blocks = padded_rows(nx) / kTileRows, tiles = padded_rows(ny) / kTileRows;
   // One block a multiprocessor, each with at least four tiles.
-  const int64_t wanted = multiprocessors / blocks, most = (tiles + 3) / 4;
-  const int64_t splits = wanted < most ? wanted : most;
-  return static_cast<int>(splits < 1 ? 1 : splits);
+  return balanced_splits(blocks, multiprocessors, (tiles + 3) / 4);
 }
 
 cudaError_t pack(const float* rows, int64_t count, int d, int width, __nv_bfloat16* packed,

@@ -84,14 +84,36 @@ __device__ __forceinline__ uint64_t descriptor(const void* p, uint32_t leading, 
          uint64_t{1} << 62;
 }
 
+// The same matrix so many bytes on: shared memory ends before the address's bits do.
+__device__ __forceinline__ uint64_t advance(uint64_t descriptor, int bytes) {
+  return descriptor + static_cast<uint64_t>(bytes >> 4);
+}
+
+// Registers that products read or write are theirs from here on.
 __device__ __forceinline__ void products_begin() {
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
 __device__ __forceinline__ void products_commit() {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
+// Waits for all committed groups but the last kGroupsLeft.
+template <int kGroupsLeft>
 __device__ __forceinline__ void products_wait() {
-  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kGroupsLeft) : "memory");
+}
+// To a compiler the results of a product are there when it is issued, and its operands free. So each array of
+// registers is named once more behind the wait for its product: nothing that uses it is moved before that.
+template <int kRows>
+__device__ __forceinline__ void settle(float (&d)[kRows][4]) {
+#pragma unroll
+  for (int j = 0; j < kRows; j++)
+    asm volatile("" : "+f"(d[j][0]), "+f"(d[j][1]), "+f"(d[j][2]), "+f"(d[j][3])::"memory");
+}
+template <int kRows>
+__device__ __forceinline__ void settle(uint32_t (&a)[kRows][4]) {
+#pragma unroll
+  for (int k = 0; k < kRows; k++)
+    asm volatile("" : "+r"(a[k][0]), "+r"(a[k][1]), "+r"(a[k][2]), "+r"(a[k][3])::"memory");
 }
 
 #define TT_D4(d, j) "+f"(d[j][0]), "+f"(d[j][1]), "+f"(d[j][2]), "+f"(d[j][3])

@@ -90,19 +90,23 @@ __global__ void __launch_bounds__(kThreads) plain_pass(Pass p, int d) {
     const bool kept = exists && p.key_x[x] != p.key_y[y];
     float e = 0.0f, decay = 1.0f;
     if (kMode == Mode::kSum) {
-      e = kept ? exp2f(scaled + p.addend_y[y] + p.addend_x[x]) : 0.0f;
+      e = kept ? exp2f(scaled + p.addend_y[y]) : 0.0f;
     } else if (kMode == Mode::kOnline) {
-      const float v = kept ? scaled + p.addend_y[y] + p.addend_x[x] : -INFINITY;
+      const float v = kept ? scaled + p.addend_y[y] : -INFINITY;
       const float before = most;
       most = fmaxf(most, row_maximum(v));
       const float shift = most == -INFINITY ? 0.0f : most;
       decay = exp2f(before - shift);
       e = exp2f(v - shift);
     } else if (kept) {
-      e = kMode == Mode::kGiven
-              ? exp2f(scaled + p.addend_y[y] + p.addend_x[x]) * (p.factor_x[x] + p.factor_y[y])
-              : exp2f(scaled + p.addend_x[x]) * p.factor_x[x] +
-                    exp2f(scaled + p.addend_y[y]) * p.factor_y[y];
+      if (kMode == Mode::kGiven) {
+        e = exp2f(scaled + p.addend_y[y] + p.addend_x[x]) * p.factor_y[y];
+      } else if (kMode == Mode::kGivenSum) {
+        e = exp2f(scaled + p.addend_y[y]) * (p.factor_x[x] + p.factor_y[y]);
+      } else {
+        e = exp2f(scaled + p.addend_x[x]) * p.factor_x[x] +
+            exp2f(scaled + p.addend_y[y]) * p.factor_y[y];
+      }
     } else if (exists && p.position_y[y] == i) {
       e = p.positive_y[y];
     }
@@ -161,6 +165,8 @@ cudaError_t run(const Pass& pass, Mode mode, int d, cudaStream_t stream) {
       return run_mode<Mode::kOnline>(pass, d, stream);
     case Mode::kGiven:
       return run_mode<Mode::kGiven>(pass, d, stream);
+    case Mode::kGivenSum:
+      return run_mode<Mode::kGivenSum>(pass, d, stream);
     case Mode::kGivenBoth:
       return run_mode<Mode::kGivenBoth>(pass, d, stream);
   }

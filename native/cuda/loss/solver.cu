@@ -90,10 +90,10 @@ class Solver {
   cudaError_t run() {
     begin();
     if (p_.symmetric) {
-      sum(memory_.q, memory_.c, p_.n, p_.m, memory_.q.zero, memory_.c.zero, false);
-      sum(memory_.c, memory_.q, p_.m, p_.n, memory_.c.zero, memory_.q.zero, false);
+      sum(memory_.q, memory_.c, p_.n, p_.m, memory_.c.zero, false);
+      sum(memory_.c, memory_.q, p_.m, p_.n, memory_.q.zero, false);
     } else {
-      sum(memory_.q, memory_.c, p_.n, p_.m, memory_.q.zero, memory_.bias, rows_);
+      sum(memory_.q, memory_.c, p_.n, p_.m, memory_.bias, rows_);
     }
     keep(finish_terms(p_, memory_, scale_, stream_));
     if (rows_ && p_.symmetric) give(memory_.q, memory_.c, p_.n, p_.m, nullptr);
@@ -147,10 +147,9 @@ class Solver {
   }
 
   // Sums of the rows of x, and products with y.
-  void sum(const Side& x, const Side& y, int64_t nx, int64_t ny, const float* addend_x,
-           const float* addend_y, bool products) {
+  void sum(const Side& x, const Side& y, int64_t nx, int64_t ny, const float* addend_y,
+           bool products) {
     Pass pass = this->pass(x, y, nx, ny);
-    pass.addend_x = addend_x;
     pass.addend_y = addend_y;
     pass.sums = x.sums;
     pass.products = products ? x.products : nullptr;
@@ -173,12 +172,14 @@ class Solver {
     const bool directed = bias != nullptr;
     pass.addend_x = directed ? bias : x.addend;
     pass.addend_y = y.addend;
-    pass.factor_x = directed ? x.zero : x.factor;
+    pass.factor_x = x.factor;
     pass.factor_y = y.factor;
     pass.position_y = memory_.position;
     pass.positive_y = memory_.coefficient;
     pass.products = x.products;
-    launch(pass, !directed && uncorrected_.wide != 0 ? Mode::kGivenBoth : Mode::kGiven);
+    launch(pass, directed                 ? Mode::kGiven
+                 : uncorrected_.wide != 0 ? Mode::kGivenBoth
+                                          : Mode::kGivenSum);
   }
 
   void launch(const Pass& pass, Mode mode) {

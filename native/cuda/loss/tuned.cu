@@ -74,10 +74,8 @@ int splits_for(int width, int parts, int64_t nx, int64_t ny, int multiprocessors
   const Sizes shape = sizes(width, parts);
   const int64_t blocks = (nx + shape.rows - 1) / shape.rows;
   // Two blocks a multiprocessor, each with at least eight tiles to hide its start and end.
-  const int64_t wanted = 2 * static_cast<int64_t>(multiprocessors) / blocks;
   const int64_t most = (ny + 8 * shape.columns - 1) / (8 * shape.columns);
-  const int64_t splits = wanted < most ? wanted : most;
-  return static_cast<int>(splits < 1 ? 1 : splits);
+  return balanced_splits(blocks, 2 * static_cast<int64_t>(multiprocessors), most);
 }
 
 cudaError_t pack(const float* rows, int64_t count, int d, int width, int parts,

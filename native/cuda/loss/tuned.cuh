@@ -82,7 +82,7 @@ __device__ __forceinline__ void load_columns(ColumnData<kColumns>* data, const P
     const int j = valid ? first + i : 0;
     ptx::cp_async<4>(&data->addend[i], p.addend_y + j, valid);
     ptx::cp_async<4>(&data->key[i], p.key_y + j, valid);
-    if constexpr (kMode == Mode::kGiven || kMode == Mode::kGivenBoth) {
+    if constexpr (kGradient<kMode>) {
       ptx::cp_async<4>(&data->factor[i], p.factor_y + j, valid);
       ptx::cp_async<4>(&data->position[i], p.position_y + j, valid);
       ptx::cp_async<4>(&data->positive[i], p.positive_y + j, valid);
@@ -259,6 +259,8 @@ cudaError_t run_mode(const Pass& p, Mode mode, cudaStream_t stream) {
       return run_shape<kWidth, kParts, Mode::kOnline>(p, stream);
     case Mode::kGiven:
       return run_shape<kWidth, kParts, Mode::kGiven>(p, stream);
+    case Mode::kGivenSum:
+      return run_shape<kWidth, kParts, Mode::kGivenSum>(p, stream);
     case Mode::kGivenBoth:
       return run_shape<kWidth, kParts, Mode::kGivenBoth>(p, stream);
   }

@@ -146,16 +146,18 @@ void expect_right(const Case& c, const Inputs& in, const Results& r) {
       const double by_y = c.scale * cosine + in.addend_y[count(j)];
       const double factor_x = in.factor_x[count(i)], factor_y = in.factor_y[count(j)];
       const bool kept = in.key_x[count(i)] != in.key_y[count(j)];
-      v[count(j)] = kept ? by_x + in.addend_y[count(j)] : -std::numeric_limits<double>::infinity();
+      const double both = c.mode == Mode::kGiven ? by_x + in.addend_y[count(j)] : by_y;
+      v[count(j)] = kept ? both : -std::numeric_limits<double>::infinity();
       most = std::max(most, v[count(j)]);
-      e[count(j)] = !kept                    ? 0
-                    : c.mode == Mode::kGiven ? std::exp2(v[count(j)]) * (factor_x + factor_y)
+      e[count(j)] = !kept                       ? 0
+                    : c.mode == Mode::kGiven    ? std::exp2(v[count(j)]) * factor_y
+                    : c.mode == Mode::kGivenSum ? std::exp2(v[count(j)]) * (factor_x + factor_y)
                     : c.mode == Mode::kGivenBoth
                         ? std::exp2(by_x) * factor_x + std::exp2(by_y) * factor_y
                         : 0;
     }
     for (int j = 0; j < c.ny; j++) {
-      const bool gradient = c.mode == Mode::kGiven || c.mode == Mode::kGivenBoth;
+      const bool gradient = c.mode != Mode::kSum && c.mode != Mode::kOnline;
       if (gradient && in.position_y[count(j)] == i) e[count(j)] = in.positive_y[count(j)];
       if (c.mode == Mode::kSum) e[count(j)] = std::exp2(v[count(j)]);
       if (c.mode == Mode::kOnline)
@@ -200,7 +202,8 @@ void check(const Case& c) {
   expect_right(c, in, run_pass(in, c));
 }
 
-constexpr Mode kModes[] = {Mode::kSum, Mode::kOnline, Mode::kGiven, Mode::kGivenBoth};
+constexpr Mode kModes[] = {Mode::kSum, Mode::kOnline, Mode::kGiven, Mode::kGivenSum,
+                           Mode::kGivenBoth};
 
 class TunedLoss : public testing::TestWithParam<std::tuple<int, int>> {};
 
@@ -244,6 +247,31 @@ TEST(TunedLossSizes, ARowWithNothingLeft) {
   EXPECT_EQ(r.sums[5], 0.0f);
 }
 
+// Then most tiles have nothing to leave out, and take another way through the kernel.
+TEST(TunedLossSizes, KeysThatArePositions) {
+  for (const int parts : {1, 3}) {
+    for (const Mode mode : kModes) {
+      const Case c{150, 300, 64, parts, mode, 20.0f, 1};
+      SCOPED_TRACE(testing::Message() << parts << " parts, mode " << static_cast<int>(mode));
+      Inputs in(c);
+      for (int i = 0; i < c.nx; i++) in.key_x[count(i)] = i;
+      for (int j = 0; j < c.ny; j++) {
+        in.key_y[count(j)] = j;
+        in.position_y[count(j)] = j < c.nx ? j : -1;
+      }
+      expect_right(c, in, run_pass(in, c));
+      // Two rows that meet a key, at the end of a tile and at the beginning of the next; all others meet none.
+      for (int i = 0; i < c.nx; i++) in.key_x[count(i)] = 1000 + i;
+      in.key_x[40] = 63;
+      in.key_x[70] = 64;
+      in.position_y.assign(count(c.ny), -1);
+      in.position_y[63] = 40;
+      in.position_y[64] = 70;
+      expect_right(c, in, run_pass(in, c));
+    }
+  }
+}
+
 TEST(TunedLossSchedules, GiveTheSameBits) {
   for (const int parts : {1, 3}) {
     for (const Mode mode : kModes) {
@@ -284,6 +312,15 @@ TEST(TunedLossPlan, FitsAndSplits) {
   EXPECT_EQ(splits_for(64, 1, 1 << 20, 1 << 20, 132), 1);
   EXPECT_GT(splits_for(64, 1, 1024, 1 << 20, 132), 16);
   EXPECT_EQ(splits_for(64, 1, 1, 1, 132), 1);
+}
+
+TEST(TunedLossPlan, SplitsFillTheLastRound) {
+  EXPECT_EQ(balanced_splits(128, 132, 100), 1) << "97 %";
+  EXPECT_EQ(balanced_splits(67, 132, 100), 9) << "a split each would leave half of them idle";
+  EXPECT_EQ(balanced_splits(157, 132, 100), 4) << "59 % busy with one";
+  EXPECT_EQ(balanced_splits(157, 132, 2), 2) << "no more than there are tiles for";
+  EXPECT_EQ(balanced_splits(1, 132, 1000), 126);
+  EXPECT_EQ(balanced_splits(8192, 132, 1000), 1);
 }
 
 }  // namespace

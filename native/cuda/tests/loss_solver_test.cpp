@@ -280,6 +280,23 @@ TEST(LossSolver, WideRows) {
 }
 
 // The same numbers as the other tensor-core engine with the same operands, up to the order of sums.
+void expect_hopper_agrees(const Input& in, int multiprocessors = 4) {
+  simt::options().compute_capability = 90;  // for its shared memory
+  const Result x = solve(Engine::kHopper, in, softmax::kAll, multiprocessors);
+  simt::options() = simt::Options();
+  const Result y = solve(Engine::kTensorCores, in);
+  const auto expect_near = [](const std::vector<float>& a, const std::vector<float>& b) {
+    ASSERT_EQ(a.size(), b.size());
+    float largest = 0;
+    for (const float v : b) largest = std::max(largest, std::fabs(v));
+    for (std::size_t i = 0; i < a.size(); i++) ASSERT_NEAR(a[i], b[i], 1e-3f * largest) << i;
+  };
+  expect_near(x.loss, y.loss);
+  expect_near(x.grad_queries, y.grad_queries);
+  expect_near(x.grad_candidates, y.grad_candidates);
+  expect_near(x.grad_inverse_temperature, y.grad_inverse_temperature);
+}
+
 TEST(LossSolver, HopperAgreesWithTensorCores) {
   std::mt19937 random(13);
   for (const Size s :
@@ -295,18 +312,23 @@ TEST(LossSolver, HopperAgreesWithTensorCores) {
         if (!symmetric) add_log_q(random, in);
         add_ids(random, in, 100);
         add_weights(random, in);
-        const Result x = solve(Engine::kHopper, in), y = solve(Engine::kTensorCores, in);
-        const auto expect_near = [](const std::vector<float>& a, const std::vector<float>& b) {
-          ASSERT_EQ(a.size(), b.size());
-          float largest = 0;
-          for (const float v : b) largest = std::max(largest, std::fabs(v));
-          for (std::size_t i = 0; i < a.size(); i++) ASSERT_NEAR(a[i], b[i], 1e-3f * largest) << i;
-        };
-        expect_near(x.loss, y.loss);
-        expect_near(x.grad_queries, y.grad_queries);
-        expect_near(x.grad_candidates, y.grad_candidates);
-        expect_near(x.grad_inverse_temperature, y.grad_inverse_temperature);
+        expect_hopper_agrees(in);
       }
+    }
+  }
+}
+
+// More tiles than stages, in one split and in several; without ids, so that most tiles leave nothing out.
+TEST(LossSolver, HopperGoesRoundItsStages) {
+  std::mt19937 random(14);
+  for (const int d : {64, 128}) {
+    for (const int multiprocessors : {1, 6}) {
+      SCOPED_TRACE(std::to_string(d) + ", " + std::to_string(multiprocessors));
+      Input in = softmax::random_input(random, 150, 1700, d);
+      in.precision = TT_BFLOAT16;
+      add_log_q(random, in);
+      add_positives(random, in);
+      expect_hopper_agrees(in, multiprocessors);
     }
   }
 }

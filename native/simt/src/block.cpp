@@ -84,6 +84,9 @@ void check_leaving(const Thread& self) {
   if (!self.copies.empty())
     fail("leaves the kernel with %zu cp.async under way (wait for all groups first)",
          self.copies.size());
+  if (!self.products.empty())
+    fail("leaves the kernel with %zu wgmma under way (wait for all groups first)",
+         self.products.size());
   const Barrier& all = machine.barriers[0];
   if (all.arrived != 0)
     fail("leaves the kernel while %u threads wait for it in __syncthreads at %s:%d", all.arrived,
@@ -143,6 +146,9 @@ void prepare_threads() {
     thread.atomics = 0;
     thread.copies.clear();
     thread.group_ends.clear();
+    thread.products.clear();
+    thread.product_group_ends.clear();
+    thread.products_fenced = false;
     machine.warps[i / 32].exists |= 1u << (i & 31u);
     ready_add(i);
   }

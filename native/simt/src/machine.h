@@ -19,6 +19,14 @@ namespace simt {
 
 enum class Wait : std::uint8_t { kNothing, kCollective, kBarrier };
 
+// A wgmma that nobody has waited for yet.
+struct ProductUnderWay {
+  Product product;
+  bool first;  // of those under way that have its accumulators
+  std::uint32_t rows_before[4] = {};
+  std::vector<float> d_before = {};  // of the first, if it adds
+};
+
 // A CUDA thread.
 struct Thread {
   Fiber fiber;
@@ -35,6 +43,9 @@ struct Thread {
   unsigned atomics = 0;                 // since it last let others run
   std::vector<AsyncCopy> copies;        // cp.async under way
   std::vector<std::size_t> group_ends;  // committed groups: indices into copies
+  std::vector<ProductUnderWay> products;
+  std::vector<std::size_t> product_group_ends;
+  bool products_fenced = false;
 };
 
 // The lanes that wait for each other in a collective: those that named the same mask.

@@ -149,6 +149,33 @@ void mbarrier_init(std::uint64_t* barrier, unsigned arrivals, Where where);
 void mbarrier_change(std::uint64_t* barrier, unsigned arrivals, std::int64_t bytes, Where where);
 void mbarrier_wait(std::uint64_t* barrier, unsigned parity, Where where);
 
+// ---- wgmma ------------------------------------------------------------------------------------------
+
+// A matrix in shared memory, as a descriptor has it: distances in bytes.
+struct MatrixInShared {
+  const unsigned char* start;
+  std::uint32_t leading, stride;
+};
+
+// A lane's part of a product.
+struct Product {
+  float* d;
+  int count;                  // accumulators
+  const std::uint32_t* rows;  // four registers of A, or NULL: from shared memory
+  MatrixInShared a, b;
+  bool add;
+};
+
+void products_fence();  // wgmma.fence
+// Until it is done the accumulators hold a NaN that nothing else is.
+void product_start(const Product& product, Where where);
+void products_commit();
+// How many products a wait for all but the last `left` groups makes visible; the caller does them in their order.
+std::size_t products_ready(int left);
+// The i-th, with the accumulators as they were. Fails if somebody touched its registers meanwhile.
+Product product_begin(std::size_t i, Where where);
+void products_done(std::size_t count);
+
 // ---- tensor cores -----------------------------------------------------------------------------------
 
 enum class MmaType { kBf16, kF16, kTf32 };

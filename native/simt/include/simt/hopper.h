@@ -1,6 +1,6 @@
 // The instructions of sm_90a for the CPU run of kernels, named as in native/cuda/loss/hopper_ptx.h: barriers in shared
 // memory, bulk copies, products of a warpgroup (PTX ISA 8.4: 9.7.12.15 mbarrier, 9.7.8.24 cp.async.bulk,
-// 9.7.14 wgmma). What they do to memory and registers is emulated, not when: copies and products are done at once.
+// 9.7.14 wgmma). Bulk copies are done at once, products when the warpgroup waits for them: src/products.cpp.
 #pragma once
 
 #include "simt/simt.h"
@@ -45,69 +45,75 @@ void fewer_registers() {}
 // ---- wgmma -----------------------------------------------------------------------------------------------
 
 // 128-byte swizzle: address bits 4 to 6 are exchanged by exclusive or with bits 7 to 9.
-struct Descriptor {
-  const unsigned char* start;
-  std::uint32_t leading, stride;
+inline float swizzled(const MatrixInShared& m, std::size_t offset) {
+  const auto address = reinterpret_cast<std::uintptr_t>(m.start) + offset;
+  const auto* p = reinterpret_cast<const std::uint16_t*>(address ^ (address >> 7 & 7) << 4);
+  return __uint_as_float(static_cast<std::uint32_t>(*p) << 16);
+}
+// k contiguous: groups of 8 rows, `stride` apart.
+inline float by_k(const MatrixInShared& m, unsigned row, unsigned k) {
+  return swizzled(m, row / 8 * m.stride + row % 8 * 128 + k * 2);
+}
+// n contiguous: blocks of 64, `leading` apart; groups of 8 along k, `stride` apart.
+inline float by_n(const MatrixInShared& m, unsigned n, unsigned k) {
+  return swizzled(m, n / 64 * m.leading + k / 8 * m.stride + k % 8 * 128 + n % 64 * 2);
+}
+inline MatrixInShared descriptor(const void* p, std::uint32_t leading, std::uint32_t stride) {
+  return MatrixInShared{static_cast<const unsigned char*>(p), leading, stride};
+}
 
-  float at(std::size_t offset) const {
-    const auto address = reinterpret_cast<std::uintptr_t>(start) + offset;
-    const auto* p = reinterpret_cast<const std::uint16_t*>(address ^ (address >> 7 & 7) << 4);
-    return __uint_as_float(static_cast<std::uint32_t>(*p) << 16);
+inline MatrixInShared advance(const MatrixInShared& m, int bytes) {
+  return MatrixInShared{m.start + bytes, m.leading, m.stride};
+}
+
+// A warp has rows 16 w .. 16 w + 15 of the warpgroup's 64; d as of mma.m16n8k16, columns 8 j on.
+inline void do_product(const Product& p) {
+  const unsigned lane = simt::lane(), g = lane / 4, first = thread_rank() / 32 % 4 * 16 + g;
+  float rows[2][16];
+  for (unsigned k = 0; k < 16; k++) {
+    for (unsigned half = 0; half < 2; half++) {
+      if (p.rows == nullptr) {
+        rows[half][k] = by_k(p.a, first + half * 8, k);
+        continue;
+      }
+      // Registers 0 and 2 hold row g, 1 and 3 row g + 8; columns 2t and 2t + 1 of 0 .. 7 or 8 .. 15.
+      const std::uint32_t bits =
+          __shfl_sync(0xffffffffu, p.rows[k / 8 * 2 + half], static_cast<int>(g * 4 + k % 8 / 2));
+      rows[half][k] = __uint_as_float(k % 2 == 0 ? bits << 16 : bits & 0xffff0000u);
+    }
   }
-  // k contiguous: groups of 8 rows, `stride` apart.
-  float by_k(unsigned row, unsigned k) const {
-    return at(row / 8 * stride + row % 8 * 128 + k * 2);
+  for (int i = 0; i < p.count; i++) {
+    const unsigned column = static_cast<unsigned>(8 * (i / 4) + i % 2) + lane % 4 * 2;
+    float sum = p.add ? p.d[i] : 0.0f;
+    for (unsigned k = 0; k < 16; k++)
+      sum += rows[i % 4 / 2][k] * (p.rows == nullptr ? by_k(p.b, column, k) : by_n(p.b, column, k));
+    p.d[i] = sum;
   }
-  // n contiguous: blocks of 64, `leading` apart; groups of 8 along k, `stride` apart.
-  float by_n(unsigned n, unsigned k) const {
-    return at(n / 64 * leading + k / 8 * stride + k % 8 * 128 + n % 64 * 2);
-  }
-};
-inline Descriptor descriptor(const void* p, std::uint32_t leading, std::uint32_t stride) {
-  return Descriptor{static_cast<const unsigned char*>(p), leading, stride};
 }
 
 inline void products_begin() {
   __syncwarp();
+  products_fence();
 }
-inline void products_commit() {}
-inline void products_wait() {
+using simt::products_commit;
+template <int kGroupsLeft>
+void products_wait(Where w = Where::here()) {
   __syncwarp();
+  const std::size_t count = products_ready(kGroupsLeft);
+  for (std::size_t i = 0; i < count; i++) do_product(product_begin(i, w));
+  products_done(count);
 }
+template <class Registers>
+void settle(Registers&) {}
 
-// A warp has rows 16 w .. 16 w + 15 of the warpgroup's 64; d as of mma.m16n8k16, columns 8 j on.
-inline void multiply(float (&d)[16][4], const Descriptor& a, const Descriptor& b, int add) {
-  const unsigned lane = simt::lane(), first = thread_rank() / 32 % 4 * 16 + lane / 4;
-  for (unsigned j = 0; j < 16; j++) {
-    for (unsigned i = 0; i < 4; i++) {
-      const unsigned row = first + i / 2 * 8, column = 8 * j + lane % 4 * 2 + i % 2;
-      float sum = add != 0 ? d[j][i] : 0.0f;
-      for (unsigned k = 0; k < 16; k++) sum += a.by_k(row, k) * b.by_k(column, k);
-      d[j][i] = sum;
-    }
-  }
+inline void multiply(float (&d)[16][4], const MatrixInShared& a, const MatrixInShared& b, int add,
+                     Where w = Where::here()) {
+  product_start(Product{&d[0][0], 64, nullptr, a, b, add != 0}, w);
 }
-
 template <int kGroups>
-void multiply_rows(float (&d)[kGroups][4], const std::uint32_t (&a)[4], const Descriptor& b) {
-  const unsigned lane = simt::lane(), g = lane / 4;
-  float rows[2][16];
-  for (unsigned k = 0; k < 16; k++) {
-    for (unsigned half = 0; half < 2; half++) {
-      // Registers 0 and 2 hold row g, 1 and 3 row g + 8; columns 2t and 2t + 1 of 0 .. 7 or 8 .. 15.
-      const std::uint32_t bits =
-          __shfl_sync(0xffffffffu, a[k / 8 * 2 + half], static_cast<int>(g * 4 + k % 8 / 2));
-      rows[half][k] = __uint_as_float(k % 2 == 0 ? bits << 16 : bits & 0xffff0000u);
-    }
-  }
-  for (unsigned j = 0; j < kGroups; j++) {
-    for (unsigned i = 0; i < 4; i++) {
-      const unsigned column = 8 * j + lane % 4 * 2 + i % 2;
-      float sum = d[j][i];
-      for (unsigned k = 0; k < 16; k++) sum += rows[i / 2][k] * b.by_n(column, k);
-      d[j][i] = sum;
-    }
-  }
+void multiply_rows(float (&d)[kGroups][4], const std::uint32_t (&a)[4], const MatrixInShared& b,
+                   Where w = Where::here()) {
+  product_start(Product{&d[0][0], 4 * kGroups, a, {}, b, true}, w);
 }
 
 }  // namespace hopper

@@ -14,6 +14,15 @@ inline unsigned lane_id() {
   return simt::lane();
 }
 
+// ---- redux.sync (9.7.12.12), over all lanes
+
+inline int warp_min(int x, Where w = Where::here()) {
+  return __reduce_min_sync(0xffffffffu, x, w);
+}
+inline int warp_max(int x, Where w = Where::here()) {
+  return __reduce_max_sync(0xffffffffu, x, w);
+}
+
 // ---- cp.async (PTX ISA 9.7.8.22): the bytes arrive when the issuing thread waits, not before; until
 // then the destination holds NaN. Other threads may read them only after a barrier as well.
 
