@@ -65,10 +65,15 @@ __device__ __forceinline__ void for_pairs(const Rows& rows, Use use) {
   const int64_t thread = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (thread / kLanes >= rows.count) return;
   const int64_t row = rows.begin + thread / kLanes;
-  const int64_t of_b = rows.b.count(row), all = rows.a.count(row) * of_b;
-  for (int64_t i = thread % kLanes; i < all; i += kLanes) {
-    const int32_t a = rows.a.get(row, i / of_b), b = rows.b.get(row, i % of_b);
+  const int64_t of_a = rows.a.count(row), of_b = rows.b.count(row);
+  // Pair i of the row is (i / of_b, i % of_b), but a division of 64-bit numbers is a call, with spills around it.
+  int64_t at_a = 0, at_b = thread % kLanes;
+  while (true) {
+    for (; at_b >= of_b; at_b -= of_b) ++at_a;
+    if (at_a >= of_a) break;
+    const int32_t a = rows.a.get(row, at_a), b = rows.b.get(row, at_b);
     if (a >= 0 && b >= 0) use(thread / kLanes, a, b);
+    at_b += kLanes;
   }
 }
 
@@ -100,18 +105,19 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-/// The cells that count something, as pairs.
+/// The cells that count something, as pairs: kMostCells at most, so that 32 bits number them.
 struct Cells {
   const Count* counts;
-  int64_t vocabulary_b;
+  uint32_t vocabulary_b;
   int32_t* values_a;
   int32_t* values_b;
   int64_t* out;
 
   __device__ __forceinline__ bool has(int64_t cell) const { return counts[cell] != 0; }
   __device__ __forceinline__ void put(int64_t cell, int64_t place) const {
-    values_a[place] = static_cast<int32_t>(cell / vocabulary_b);
-    values_b[place] = static_cast<int32_t>(cell % vocabulary_b);
+    const auto number = static_cast<uint32_t>(cell);
+    values_a[place] = static_cast<int32_t>(number / vocabulary_b);
+    values_b[place] = static_cast<int32_t>(number % vocabulary_b);
     out[place] = static_cast<int64_t>(counts[cell]);
   }
 };
@@ -217,7 +223,8 @@ void count_in_table(Context& context, Scope& scope, const Rows& rows, int64_t ce
   check(TT_LAUNCH(count_cells_kernel, grid_for(rows.count * kLanes, kThreads), dim3(kThreads), 0,
                   context.stream, rows, vocabulary_b, counts),
         kDoing);
-  const Cells source{counts, vocabulary_b, out.values_a, out.values_b, out.counts};
+  const Cells source{counts, static_cast<uint32_t>(vocabulary_b), out.values_a, out.values_b,
+                     out.counts};
   int64_t* blocks = block_sums(scope, cells);
   number(context, scope, source, cells, blocks, out);
   if (out.values_a != nullptr) put(context, source, cells, blocks);
