@@ -4,11 +4,13 @@
     python3 bench.py --group GROUP --library libtwintail.so --out DIR --dry-run
         on the CPU, tiny: does the bench itself work? With --simt --plugin libtwintail_cuda_simt.so: with the CUDA kernels' CPU run.
 
-Groups: losses, gather, step, epochs. Each is run by a process of its own (a kernel that fails takes its process's GPU context with
-it) and adds its rows to DIR/gpu.json. Exit code 1: a result was wrong, or one of Twintail's own runs failed. No time is judged.
+Groups: losses, hopper (the losses by the wgmma kernels, capability 9.0), gather, step, epochs. Each is run by a process of its own (a
+kernel that fails takes its process's GPU context with it) and adds its rows to DIR/NAME.json. Exit code 1: a result was wrong, or one of Twintail's own runs failed. No time is judged.
 """
 import argparse
 import importlib
+import json
+import os
 import sys
 import traceback
 
@@ -19,7 +21,7 @@ except ImportError:
 
 import session
 
-GROUPS = ("losses", "gather", "step", "epochs")
+GROUPS = ("losses", "hopper", "gather", "step", "epochs")
 
 
 def parse():
@@ -31,7 +33,9 @@ def parse():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--simt", action="store_true", help="dry run: the CUDA backend's CPU run instead of the CPU backend")
-    parser.add_argument("--hopper", action="store_true", help="time the wgmma kernels too (compute capability 9.0)")
+    parser.add_argument("--name", default="gpu", help="of the files of results")
+    parser.add_argument("--about", default="{}", help="JSON that belongs to the device: driver, toolkit, commit")
+    parser.add_argument("--checks", help="file of JSON lines: what tests found before")
     parser.add_argument("--seconds", type=float, default=240, help="no new case begins after this time")
     parser.add_argument("--cli", help="epochs: the program `twintail` of a self-contained publish")
     parser.add_argument("--goodbooks", help="epochs: folder with split.csv.gz and items.csv.gz")
@@ -46,15 +50,19 @@ def main():
         torch.set_num_threads(1)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.manual_seed(1)
+    if options.group == "hopper":
+        os.environ["TWINTAIL_CUDA_KERNELS"] = "hopper"
     here = session.Session(options)
-    results = session.Results(options.out, options.group)
+    results = session.Results(options.out, options.name, options.group)
+    results.about(json.loads(options.about), options.checks)
+    module = importlib.import_module("losses" if options.group == "hopper" else options.group)
     try:
         if here.on_gpu:
             results.floors({"device": torch.cuda.get_device_name(), "torch": torch.__version__, "cuda": torch.version.cuda})
             with torch.cuda.stream(here.stream):
-                importlib.import_module(options.group).run(here, results)
+                module.run(here, results)
         else:
-            importlib.import_module(options.group).run(here, results)
+            module.run(here, results)
         here.close()
     except Exception as error:
         traceback.print_exc()

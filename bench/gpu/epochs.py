@@ -56,7 +56,7 @@ def stream(session, results, deadline):
         found = native_epoch(ours, all_users, all_items, count // n, deadline)
         ours.close()
         return found
-    report(results, attempt(row, measure))
+    report(results, attempt(results, row, measure))
 
 
 def native_epoch(ours, users, items, steps, deadline):
@@ -111,7 +111,7 @@ def goodbooks(session, results, deadline):
         seconds = statistics.median(b - a for a, b in (list(zip(ends, ends[1:]))[1:] or [(0, ends[-1])]))
         return {"seconds": seconds, "clicks": clicks, "clicks_per_s": clicks / seconds, "epochs": len(epochs),
                 "last_loss": epochs[-1]["main_loss"], "includes": "validation, checkpoint"}
-    return report(results, attempt(row, measure))
+    return report(results, attempt(results, row, measure))
 
 
 def overhead(session, results, deadline):
@@ -143,7 +143,7 @@ def overhead(session, results, deadline):
         ours.close()
         program = statistics.median(program_ms(lines))
         return {"ms_median": program, "native_ms": native, "overhead": program / native - 1 if session.on_gpu else None}
-    return report(results, attempt(row, measure))
+    return report(results, attempt(results, row, measure))
 
 
 def program_ms(lines):

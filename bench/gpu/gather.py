@@ -13,7 +13,7 @@ import data
 import floors
 import peers_gather
 import twintail
-from session import attempt, close_to
+from session import attempt, close_to, unless_wrong
 
 MASK_RATE = VALUE_RATE = 0.2
 RATE, EPSILON = 0.05, 1e-8
@@ -120,7 +120,8 @@ def run(session, results):
         elif need > session.free_bytes():
             results.skip("gather", f"needs {need / 2**30:.0f} GiB, {session.free_bytes() / 2**30:.0f} GiB are free", **shape)
         else:
-            Group(session, results, shape, copy, Case(session, dims, vocabulary, rows, n, draw)).run()
+            unless_wrong(results, {"case": "gather", **shape},
+                         lambda: Group(session, results, shape, copy, Case(session, dims, vocabulary, rows, n, draw)).run())
 
 
 class Group:
@@ -142,7 +143,7 @@ class Group:
                 row["fraction_of_copy"] = row["gb_s"] / self.copy / 1e3
                 row["floor_ms"] = useful / self.copy / 1e9
             return row
-        row = attempt({"case": name, **self.shape, "who": who, "useful_mb": useful / 1e6}, measure)
+        row = attempt(self.results, {"case": name, **self.shape, "who": who, "useful_mb": useful / 1e6}, measure)
         self.results.add(row)
         print_row(row)
 

@@ -6,9 +6,11 @@ import peers
 from session import attempt, close_to
 
 TEMPERATURE = 0.05
-FULL = [(n, n, d) for d in (64, 128) for n in (1024, 4096, 16384, 65536)] + [(131072, 131072, 64)]
-QUICK = [(4096, 4096, 64), (16384, 16384, 128)]
+# The most telling first: the time may not suffice for all.
+FULL = [(n, n, d) for n in (16384, 65536) for d in (64, 128)] + [(131072, 131072, 64)] + [(n, n, d) for n in (4096, 1024) for d in (64, 128)]
+QUICK = [(16384, 16384, 128), (4096, 4096, 64)]
 TINY = [(33, 65, 16), (64, 64, 32)]
+COMPILED = 2  # of these: seconds go into compiling each
 
 
 class Case:
@@ -56,35 +58,66 @@ def measure(session, step, workspace):
 
 
 def run(session, results):
-    floors = device_floors.measure(torch, session.clock, session.options.quick) if session.on_gpu else None
-    results.floors(floors)
-    for context in session.contexts.values():
-        for dtype in ("float32", "bfloat16"):
-            check(context, Case(*((513, 777, 64) if session.on_gpu else (65, 77, 32)), session), dtype)
-    rivals = peers.all_peers() if session.on_gpu else {"torch": peers.eager_loss}
-    for n, m, d in TINY if not session.on_gpu else QUICK if session.options.quick else FULL:
-        if session.left() < 0:
-            results.skip("loss_step", "out of time", n=n, m=m, d=d)
-            continue
-        for dtype in ("float32", "bfloat16"):
-            run_case(session, results, floors, rivals, Case(n, m, d, session), dtype)
+    ours = "twintail-hopper" if session.options.group == "hopper" else "twintail"
+    floors = measured_floors(session, results)
+    dtypes = [dtype for dtype in (("bfloat16",) if ours == "twintail-hopper" else ("bfloat16", "float32"))
+              if is_right(session, results, ours, dtype)]
+    cases = TINY if not session.on_gpu else QUICK if session.options.quick else FULL
+    for n, m, d in cases:
+        for dtype in dtypes:
+            time(session, results, floors, (n, m, d, dtype), ours, lambda case, t: case.ours(session.context, t))
+    if ours == "twintail-hopper":
+        return
+    for who, loss, of in rivals(session, cases):
+        for n, m, d in of:
+            for dtype in ("bfloat16", "float32"):
+                time(session, results, floors, (n, m, d, dtype), who, lambda case, t, loss=loss: case.peer(loss, t))
 
 
-def run_case(session, results, floors, rivals, case, dtype):
+def measured_floors(session, results):
+    """Of this run: by this group or by one before it."""
+    if not session.on_gpu:
+        return None
+    found = results.all["device"] or {}
+    if "clock_mhz" not in found:
+        results.floors(device_floors.measure(torch, session.clock, session.options.quick))
+    return results.all["device"]
+
+
+def is_right(session, results, who, dtype):
+    """A wrong kernel is told and not timed; the other dtype still is."""
+    try:
+        for n, m, d in ((513, 777, 64), (300, 257, 128)) if session.on_gpu else ((65, 77, 32),):
+            check(session.context, Case(n, m, d, session), dtype)
+    except Exception as error:
+        results.add({"case": "loss_check", "n": n, "m": m, "d": d, "dtype": dtype, "who": who, "error": str(error)[:200]})
+        print(f"{who}, {dtype}: not timed: {error}", flush=True)
+        return False
+    return True
+
+
+def rivals(session, cases):
+    if not session.on_gpu:
+        return [("torch", peers.eager_loss, cases)]
+    found = [(name, loss, cases) for name, loss in peers.all_peers(compiled=False).items()]
+    return found + [("torch.compile", torch.compile(peers.eager_loss, dynamic=False), cases[:COMPILED])]
+
+
+def time(session, results, floors, shape, who, step_of):
+    n, m, d, dtype = shape
+    about = {"n": n, "m": m, "d": d, "dtype": dtype, "who": who}
+    if session.left() < 0:
+        return results.skip("loss_step", "out of time", **about)
     if session.on_gpu:
         torch._dynamo.reset()  # it gives up on a function that was compiled for too many shapes
-    ours = {name: context for name, context in session.contexts.items() if dtype == "bfloat16" or name == "twintail"}
-    contenders = {**{name: case.ours(context, dtype) for name, context in ours.items()},
-                  **{name: case.peer(loss, dtype) for name, loss in rivals.items()}}
-    for who, step in contenders.items():
-        workspace = ours[who].workspace_bytes if who in ours else lambda: 0
-        row = attempt({"case": "loss_step", "n": case.n, "m": case.m, "d": case.d, "dtype": dtype, "who": who},
-                      lambda: measure(session, step, workspace))
-        if floors and "ms_median" in row:
-            row["floor_ms"], row["floor"] = device_floors.loss_floor_ms(floors, case.n, case.m, case.d, dtype)
-            row["fraction_of_floor"] = row["floor_ms"] / row["ms_median"]
-        results.add(row)
-        print_row(row)
+    case = Case(n, m, d, session)
+    workspace = session.context.workspace_bytes if who.startswith("twintail") else lambda: 0
+    row = attempt(results, {"case": "loss_step", **about}, lambda: measure(session, step_of(case, dtype), workspace))
+    if floors and "ms_median" in row:
+        row["floor_ms"], row["floor"] = device_floors.loss_floor_ms(floors, n, m, d, dtype)
+        row["fraction_of_floor"] = row["floor_ms"] / row["ms_median"]
+    results.add(row)
+    print_row(row)
 
 
 def print_row(row):

@@ -1,4 +1,4 @@
-"""Draws what is in gpu.json: python3 plot.py DIR/gpu.json writes DIR/gpu.png (losses), DIR/gather.png and DIR/step.png."""
+"""Draws what is in DIR/NAME.json: DIR/NAME-losses.png, -gather.png and -step.png."""
 import json
 import os
 import sys
@@ -49,7 +49,7 @@ def main(path):
     try:
         import matplotlib
     except ImportError:
-        print("plot.py: no matplotlib here, no plot; gpu.json has the numbers")
+        print("plot.py: no matplotlib here, no plot; the JSON has the numbers")
         return
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
@@ -59,13 +59,13 @@ def main(path):
     if not timed:
         sys.exit(f"plot.py: error: {path} holds no timed row")
     device = result["device"] or {}
-    for name, groups, draw in (("gpu", ("losses",), losses), ("gather", ("gather",), gather), ("step", ("step", "epochs"), step)):
+    for name, groups, draw in (("losses", ("losses", "hopper"), losses), ("gather", ("gather",), gather), ("step", ("step", "epochs"), step)):
         rows = [row for row in timed if row["group"] in groups]
         if rows:
             figure = draw(plt, rows, device)
             figure.suptitle(device.get("device", "dry run on a CPU" if not device else ""))
             figure.tight_layout()
-            target = os.path.join(os.path.dirname(path), f"{name}.png")
+            target = f"{os.path.splitext(path)[0]}-{name}.png"
             figure.savefig(target, dpi=110)
             print(f"wrote {target}")
 

@@ -3,16 +3,19 @@
 #
 #   bench/gpu/run.sh [OUT] [options]
 #
-# OUT (default $OUT, else artifacts/bench-gpu): gpu.json, gpu.png, gather.png, step.png, log.txt.
+# OUT (default $OUT, else artifacts/bench-gpu) gets NAME.json, NAME-losses.png, NAME-gather.png, NAME-step.png, NAME-tests.log and
+# NAME.log, where NAME says the device, its driver and the toolkit.
 # --quick           smaller sizes
 # --prebuilt DIR    lib/libtwintail.so and bin/twintail_tests from there, for machines without OpenBLAS's headers and GoogleTest;
-#                   by default artifacts/build/release where those are missing
+#                   by default artifacts/build/release where those are missing. Its lib/libtwintail_cuda.so stands in where the build here
+#                   fails
 # --plugin FILE     a libtwintail_cuda.so built elsewhere (needs a --prebuilt of the same sources; neither nvcc nor CMake)
-# --skip A,B        leave out: tests, sanitizer, managed, losses, gather, step, epochs
+# --skip A,B        leave out: tests, sanitizer, managed, losses, hopper, gather, step, epochs
 # --cli PATH        the program `twintail` of a self-contained publish: the epoch on goodbooks, what C# costs
 # --goodbooks DIR   split.csv.gz and items.csv.gz; by default shared/data/goodbooks in or beside the repository
 # --managed DIR     a self-contained publish of src/Sdk.Tests, run on this machine
-# Takes at most nine minutes: every group has its share of what is left, and what a group did not get done is told.
+# Takes at most nine minutes: the layouts of fragments first, then times, then what is slow. Every part has its share of what is left,
+# and what a part did not get done is told. A part that fails stops no other.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 out=${OUT:-$root/artifacts/bench-gpu}
@@ -25,7 +28,7 @@ while (($# > 0)); do
       declare "${1#--}=$2"
       shift
       ;;
-    -*) sed -n '3,15p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+    -*) sed -n '3,20p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
     *) out=$1 ;;
   esac
   shift
@@ -33,7 +36,7 @@ done
 die() { echo "bench/gpu/run.sh: error: $*" >&2; exit 1; }
 skipped() { [[ ,$skip, == *,$1,* ]]; }
 for name in ${skip//,/ }; do
-  [[ " tests sanitizer managed losses gather step epochs " == *" $name "* ]] || die "--skip: no group is called '$name'"
+  [[ " tests sanitizer managed losses hopper gather step epochs " == *" $name "* ]] || die "--skip: no group is called '$name'"
 done
 for name in prebuilt plugin cli goodbooks managed; do
   [[ -z ${!name} ]] && continue
@@ -45,73 +48,100 @@ for folder in "$root/shared/data/goodbooks" "$root/../shared/data/goodbooks"; do
   [[ -n $goodbooks || ! -d $folder ]] || goodbooks=$folder
 done
 
-mkdir -p "$out"
-exec > >(tee "$out/log.txt") 2>&1
 export PATH=$PATH:/usr/local/cuda/bin
 tools=(nvidia-smi python3)
 [[ -n $plugin ]] || tools+=(nvcc cmake)
 for tool in "${tools[@]}"; do
   command -v "$tool" > /dev/null || die "no $tool on this machine: it needs a GPU with its driver, nvcc, CMake and Python with PyTorch"
 done
-nvidia-smi --query-gpu=name,driver_version,compute_cap --format=csv,noheader || die "nvidia-smi sees no GPU"
-python3 -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else 1)' || die "PyTorch is missing or sees no GPU"
-[[ -n $plugin ]] || nvcc --version | tail -n 2
-compgen -G "$root/native/cuda/*.cu" > /dev/null || compgen -G "$root/native/cuda/*/*.cu" > /dev/null || die "native/cuda has no kernels"
+query() { nvidia-smi --query-gpu="$1" --format=csv,noheader | head -n 1; }
+device=$(query name) && driver=$(query driver_version) && capability=$(query compute_cap | tr -d .) || die "nvidia-smi sees no GPU"
+toolkit=$(nvcc --version 2> /dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p') || true
+name=$(tr -cs 'A-Za-z0-9.\n' - <<< "${device#NVIDIA }" | sed 's/-*$//')-driver-$driver-cuda-${toolkit:-plugin}
+mkdir -p "$out"
+exec > >(tee "$out/$name.log") 2>&1
+echo "$device, driver $driver, compute capability $capability, CUDA ${toolkit:-of the plugin}, $(nproc) cores"
+python3 -c 'import sys, torch; print("PyTorch", torch.__version__, "for CUDA", torch.version.cuda); sys.exit(not torch.cuda.is_available())' ||
+  die "PyTorch is missing or sees no GPU"
+compgen -G "$root/native/cuda/*.cu" > /dev/null || die "native/cuda has no kernels"
+failed=()
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 
-capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
-architectures=$capability
-[[ $capability == 90 ]] && architectures="90;90a"
-
-# ---- build
+# ---- build. A compiler that nobody has tried yet warns of other things: warnings are no errors here.
 build=$root/artifacts/build/gpu
-jobs=$(nproc)
 generator=()
 command -v ninja > /dev/null && generator=(-G Ninja)
 if [[ -z $prebuilt && -n $plugin ]] || { [[ -z $prebuilt ]] && ! echo '#include <cblas.h>
 #include <gtest/gtest.h>' | c++ -x c++ -std=c++17 -fsyntax-only - 2> /dev/null; }; then
   prebuilt=$root/artifacts/build/release
 fi
+core=${prebuilt:-$build}
 if [[ -n $prebuilt ]]; then
   [[ -f $prebuilt/lib/libtwintail.so && -x $prebuilt/bin/twintail_tests ]] ||
     die "no cblas.h or gtest/gtest.h here, and no lib/libtwintail.so and bin/twintail_tests in $prebuilt"
-  [[ -n $plugin ]] || cmake -S "$root/native/cuda" -B "$build" "${generator[@]}" -DTWINTAIL_TESTS=OFF "-DTWINTAIL_CUDA_ARCHITECTURES=$architectures"
-  core=$prebuilt
-else
-  cmake -S "$root" -B "$build" "${generator[@]}" -DTWINTAIL_SIMT=OFF -DTWINTAIL_BENCH=OFF "-DTWINTAIL_CUDA_ARCHITECTURES=$architectures"
-  core=$build
 fi
-[[ -n $plugin ]] || cmake --build "$build" --parallel "$jobs"
+# build_for ARCHITECTURES
+build_for() {
+  local source=$root/native/cuda options=(-DTWINTAIL_TESTS=OFF)
+  [[ -n $prebuilt ]] || { source=$root; options=(-DTWINTAIL_SIMT=OFF -DTWINTAIL_BENCH=OFF); }
+  cmake -S "$source" -B "$build" "${generator[@]}" "${options[@]}" -DTWINTAIL_WERROR=OFF "-DTWINTAIL_CUDA_ARCHITECTURES=$1" &&
+    timeout -k 5 240 cmake --build "$build" --parallel "$(nproc)"
+}
+if [[ -z $plugin ]]; then
+  rm -f "$build/lib/libtwintail_cuda.so"
+  architectures=$capability
+  [[ $capability == 90 ]] && architectures="90;90a"
+  if ! build_for "$architectures"; then
+    failed+=("build for $architectures")
+    [[ $architectures == *a ]] && { build_for "$capability" || failed+=("build for $capability"); }
+  fi
+  plugin=$build/lib/libtwintail_cuda.so
+  if [[ ! -f $plugin && -f $core/lib/libtwintail_cuda.so ]]; then
+    echo "---- the build made no libtwintail_cuda.so: the one in $core/lib runs instead"
+    plugin=$core/lib/libtwintail_cuda.so
+  fi
+fi
+[[ -f $plugin ]] || die "the build made no libtwintail_cuda.so"
+export TWINTAIL_CUDA_PLUGIN=$plugin
 library=$core/lib/libtwintail.so
-export TWINTAIL_CUDA_PLUGIN=$build/lib/libtwintail_cuda.so
-[[ -z $plugin ]] || TWINTAIL_CUDA_PLUGIN=$plugin
 export TWINTAIL_LIBRARY=$library # for the C# programs, which come with a core of their own
-export LD_LIBRARY_PATH=$core/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-[[ -f $TWINTAIL_CUDA_PLUGIN ]] || die "the build made no libtwintail_cuda.so"
+# cuBLASLt may lie in the toolkit or, on a machine for Python, in PyTorch's packages only.
+libraries=$core/lib:/usr/local/cuda/lib64
+for file in $(python3 -c 'import glob, os, torch; print(*glob.glob(os.path.join(os.path.dirname(torch.__file__), "..", "nvidia", "*", "lib", "libcublasLt.so.*")))'); do
+  libraries+=:$(dirname "$file")
+done
+export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 echo "---- built in $SECONDS s"
 
-# ---- tests on the device
-failed=()
+# ---- the parts: run NAME SECONDS COMMAND...
+end=525
 run() {
   local name=$1 limit=$2 code=0
   shift 2
-  timeout "$limit" "$@" || code=$?
+  timeout -k 5 "$limit" "$@" || code=$?
+  ((code == 0)) && echo "---- $name: done after $SECONDS s" && return
+  ((code == 124 || code == 137)) && code="$code, stopped after $limit s"
   echo "---- $name: exit code $code, after $SECONDS s"
-  ((code == 0)) || failed+=("$name")
+  failed+=("$name")
 }
 tests=$core/bin/twintail_tests
-hopper=()
+# check NAME SECONDS FILTER [KERNELS]: each test that hangs or fails is named and costs no other.
+check() {
+  run "$1" $(($2 + 20)) env ${4:+TWINTAIL_CUDA_KERNELS=$4} python3 "$root/bench/gpu/check.py" --name "$1" --seconds "$2" --each 30 \
+    --log "$out/$name-tests.log" --table "$work/checks" "$tests" "$3"
+}
+losses='*SampledSoftmax*Cuda*:*Contrastive*Cuda*'
 test_kernels() {
-  # GoogleTest succeeds when a filter leaves nothing over.
-  "$tests" --gtest_list_tests --gtest_filter='*Cuda*' | grep -q . || die "no op test runs on the device (see TWINTAIL_CUDA_PLUGIN above)"
-  run "op tests" 120 "$tests" --gtest_filter='*Cuda*' --gtest_brief=1
-  local losses='*SampledSoftmax*Cuda*:*Contrastive*Cuda*'
-  run "losses, plain kernels" 60 env TWINTAIL_CUDA_KERNELS=plain "$tests" --gtest_filter="$losses" --gtest_brief=1
+  rm -f "$out/$name-tests.log"
+  check "losses, mma.sync kernels" 40 "$losses" tuned
   if [[ $capability == 90 ]]; then
     local before=${#failed[@]}
-    run "losses, wgmma kernels" 60 env TWINTAIL_CUDA_KERNELS=hopper "$tests" --gtest_filter="$losses" --gtest_brief=1
-    # A kernel that fails takes its process's GPU context with it: only what passed is timed.
-    ((${#failed[@]} > before)) || hopper=(--hopper)
+    check "losses, wgmma kernels" 40 "$losses" hopper
+    ((${#failed[@]} == before)) || echo "the wgmma kernels are wrong or hang: they are timed only if the check before their times passes"
   fi
+  check "losses, plain kernels" 40 "$losses" plain
+  check "other ops" 80 "*Cuda*:-$losses"
 }
 sanitize() {
   if ! command -v compute-sanitizer > /dev/null; then
@@ -121,31 +151,34 @@ sanitize() {
   # A few tests of every op: the tools slow kernels down a hundredfold.
   local subset=${TWINTAIL_SANITIZER_FILTER:-*SampledSoftmax*Cuda*:*Contrastive*Cuda*:*Gather*Cuda*:*Update*Cuda*} tool
   for tool in memcheck racecheck; do
-    run "$tool" 45 compute-sanitizer --tool "$tool" --error-exitcode 99 "$tests" --gtest_filter="$subset" --gtest_brief=1
+    run "$tool" 35 compute-sanitizer --tool "$tool" --error-exitcode 99 "$tests" --gtest_filter="$subset" --gtest_brief=1
   done
 }
 test_managed() {
   # An NUnit program on Microsoft.Testing.Platform.
   local program=$managed/Twintail.Tests
-  [[ -x $program ]] || die "--managed: there is no program Twintail.Tests in $managed"
-  run "managed tests" 90 "$program" --progress off --no-ansi --filter "${TWINTAIL_MANAGED_FILTER:-FullyQualifiedName~Cuda}"
+  [[ -x $program ]] || { failed+=("managed tests"); echo "--managed: there is no program Twintail.Tests in $managed"; return; }
+  run "managed tests" 60 "$program" --progress off --no-ansi --filter "${TWINTAIL_MANAGED_FILTER:-FullyQualifiedName~Cuda}"
 }
 if skipped tests; then echo "op tests are left out"; else test_kernels; fi
-if skipped sanitizer; then echo "compute-sanitizer is left out"; else sanitize; fi
-if [[ -z $managed ]] || skipped managed; then echo "managed tests are left out"; else test_managed; fi
 
 # ---- times: a process and a share of the time for each group, so that one that fails costs no other its results
 cd "$root/bench/gpu"
-end=525
-rm -f "$out/gpu.json"
-declare -A weight=([losses]=3 [gather]=2 [step]=3 [epochs]=3)
+rm -f "$out/$name.json"
+about=$(python3 -c 'import json, sys; print(json.dumps(dict(zip(("driver", "toolkit", "commit"), sys.argv[1:]))))' "$driver" "$toolkit" \
+  "$(git -C "$root" describe --always --dirty 2> /dev/null || true)")
+later=0
+skipped sanitizer || ! command -v compute-sanitizer > /dev/null || later=70
+[[ -z $managed ]] || skipped managed || later=$((later + 60))
+declare -A weight=([losses]=4 [hopper]=1 [gather]=2 [step]=3 [epochs]=3)
 groups=()
 sum=0
-for group in losses gather step epochs; do
+for group in losses hopper gather step epochs; do
+  [[ $group != hopper || $capability == 90 ]] || continue
   skipped "$group" || { groups+=("$group"); sum=$((sum + weight[$group])); }
 done
 for group in "${groups[@]}"; do
-  left=$((end - SECONDS))
+  left=$((end - later - SECONDS))
   share=$((left * weight[$group] / sum))
   sum=$((sum - weight[$group]))
   if ((share < 15)); then
@@ -159,9 +192,16 @@ for group in "${groups[@]}"; do
     [[ -z $goodbooks ]] || more+=(--goodbooks "$goodbooks")
   fi
   # No new case begins after the first 60 % of a share.
-  run "$group" "$share" python3 bench.py --group "$group" --library "$library" --plugin "$TWINTAIL_CUDA_PLUGIN" --out "$out" \
-    --seconds "$((share * 6 / 10))" "${quick[@]}" "${hopper[@]}" "${more[@]}"
+  before=${#failed[@]}
+  run "$group" "$share" python3 bench.py --group "$group" --library "$library" --plugin "$plugin" --out "$out" --name "$name" \
+    --about "$about" --checks "$work/checks" --seconds "$((share * 6 / 10))" "${quick[@]}" "${more[@]}"
+  ((${#failed[@]} == before)) || [[ ! -f $out/$name.json ]] ||
+    python3 -c 'import json, sys; print("     ", json.load(open(sys.argv[1]))["groups"].get(sys.argv[2]))' "$out/$name.json" "$group"
 done
-[[ ! -f $out/gpu.json ]] || run plot 20 python3 plot.py "$out/gpu.json"
+[[ ! -f $out/$name.json ]] || run plot 20 python3 plot.py "$out/$name.json"
 
-((${#failed[@]} == 0)) || die "failed: ${failed[*]}"
+# ---- what is slow
+if skipped sanitizer; then echo "compute-sanitizer is left out"; else sanitize; fi
+if [[ -z $managed ]] || skipped managed; then echo "managed tests are left out"; else test_managed; fi
+
+((${#failed[@]} == 0)) || die "failed: $(IFS=";"; echo "${failed[*]}")"

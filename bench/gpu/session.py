@@ -111,15 +111,7 @@ class Session:
             os.environ["SIMT_HOST_GUARD"] = "0"  # PyTorch's CPU ops read the results where they are
         self.library = twintail.Library(options.core, options.plugin)
         self.taken = []
-        self.contexts = {"twintail": self.open_context()}
-        if options.hopper:
-            os.environ["TWINTAIL_CUDA_KERNELS"] = "hopper"
-            self.contexts["twintail-hopper"] = self.open_context()
-            del os.environ["TWINTAIL_CUDA_KERNELS"]
-
-    @property
-    def context(self):
-        return self.contexts["twintail"]
+        self.context = self.open_context()
 
     def open_context(self):
         on_cuda = self.on_gpu or self.options.simt
@@ -165,16 +157,16 @@ class Session:
     def close(self):
         for pointer in self.taken:
             self.context.call("tt_free", pointer)
-        for context in self.contexts.values():
-            context.close()
+        self.context.close()
 
 
 class Results:
-    """gpu.json: every row is on disk as soon as it is there, so that a group that dies loses nothing of the others or its own."""
+    """NAME.json: every row is on disk as soon as it is there, so that a group that dies loses nothing of the others or its own, and what
+    was under way when it died is told."""
 
-    def __init__(self, folder, group):
+    def __init__(self, folder, name, group):
         os.makedirs(folder, exist_ok=True)
-        self.path, self.group = os.path.join(folder, "gpu.json"), group
+        self.path, self.group = os.path.join(folder, f"{name}.json"), group
         self.all = {"device": None, "groups": {}, "rows": []}
         if os.path.exists(self.path):
             with open(self.path) as file:
@@ -187,9 +179,21 @@ class Results:
             self.all["device"] = {**(self.all["device"] or {}), **found}
             self._write()
 
+    def about(self, facts, checks):
+        """Driver, toolkit and the like; the lines of JSON that tests left in the file `checks`."""
+        self.all["device"] = {**(self.all["device"] or {}), **facts} or None
+        if checks and os.path.exists(checks):
+            with open(checks) as file:
+                self.all["checks"] = [json.loads(line) for line in file]
+        self._write()
+
     def state(self, text):
         self.all["groups"][self.group] = text
         self._write()
+
+    def begins(self, row):
+        """A hang is cut off from outside: then this is what it hung in."""
+        self.state("was at " + " ".join(str(row[key]) for key in ("case", "data", "n", "m", "d", "dtype", "who") if key in row))
 
     def add(self, row):
         self.all["rows"].append({"group": self.group, **row})
@@ -208,8 +212,9 @@ class Results:
         os.replace(self.path + ".part", self.path)
 
 
-def attempt(row, measure):
+def attempt(results, row, measure):
     """The row with what `measure` returns, or with the error: a peer that cannot run here must not end the bench, nor go unsaid."""
+    results.begins(row)
     try:
         row.update(measure())
     except AssertionError:
@@ -219,6 +224,15 @@ def attempt(row, measure):
             raise
         row["error"] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
     return row
+
+
+def unless_wrong(results, shape, run):
+    """A case that is wrong is told, and not timed; the next one may be right."""
+    try:
+        run()
+    except AssertionError as error:
+        results.add({**shape, "who": "twintail", "error": str(error)[:200]})
+        print(f"{shape}: {error}", flush=True)
 
 
 def close_to(what, found, expected, limit):

@@ -11,7 +11,7 @@ import torch
 import data
 import peers_step
 from native_step import NativeStep
-from session import attempt, close_to, covered
+from session import attempt, close_to, covered, unless_wrong
 
 # name, items, users, most clicks of a user, columns, clicks n, self-supervised items m, tower
 FULL = [("goodbooks-like", 10_000, 48_000, 37, data.GOODBOOKS, 8192, 4096, (256, 128, 64))]
@@ -30,7 +30,7 @@ def run(session, results):
             if session.left() < 0:
                 results.skip("training_step", "out of time", n=n, m=m, d=tower[-1], dtype=dtype, data=name)
                 continue
-            run_dtype(session, results, shape, clicks, tower, dtype)
+            unless_wrong(results, shape, lambda: run_dtype(session, results, shape, clicks, tower, dtype))
 
 
 def run_dtype(session, results, shape, clicks, tower, dtype):
@@ -134,7 +134,7 @@ def time(session, results, shape, who, call, workspace=None, more=None):
         if more:
             more(row)
         return row
-    row = attempt({**shape, "who": who}, measure)
+    row = attempt(results, {**shape, "who": who}, measure)
     results.add(row)
     print_row(row)
 

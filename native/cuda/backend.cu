@@ -154,7 +154,7 @@ Backend make_backend() {
   Backend b{};
   b.version = kBackendVersion;
   b.device = TT_DEVICE_CUDA;
-  b.confirmed = 0;
+  b.confirmed = 0;  // when it becomes 1: bench/gpu/README.md, "After a run"
   b.name = "cuda";
   b.probe = probe;
   b.create = create;
