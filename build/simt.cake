@@ -35,6 +35,9 @@ public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
         var cublasLt = simt.CombineWithFilePath("lib/libtwintail_fake_cublaslt.so");
         tests.RunNative(core.CombineWithFilePath("bin/twintail_tests"), $"{name}-cublaslt-{seed}", "*LinearTest*Cuda*",
                         [$"SIMT_SEED={seed}", $"TWINTAIL_CUDA_PLUGIN={plugin}", $"TWINTAIL_CUBLASLT={cublasLt}"], mustMatch: true);
+        // And the losses by the kernels of sm_90a, which have to be asked for.
+        tests.RunNative(core.CombineWithFilePath("bin/twintail_tests"), $"{name}-hopper-{seed}", "*Bfloat16IsNear*Cuda*",
+                        [$"SIMT_SEED={seed}", "SIMT_SM=90", $"TWINTAIL_CUDA_PLUGIN={plugin}", "TWINTAIL_CUDA_KERNELS=hopper"], mustMatch: true);
     }
 
     private static readonly string[] OwnTests = ["twintail_simt_tests", "twintail_cuda_loss_tests", "twintail_cuda_host_tests"];

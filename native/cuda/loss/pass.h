@@ -53,7 +53,7 @@ cudaError_t combine(const Pass& pass, bool online, int width, cudaStream_t strea
 
 // Into how many parts to split the moving rows, up to `most`, so that `slots` blocks that run at a time are busy to the
 // end: the fewest that leave a twentieth of them idle at most, else the best. Depends on sizes alone. All splits
-// together have no more than 9 nx rows, or those of 2 slots.
+// together have at most the rows of `slots` blocks and 8 nx more.
 int balanced_splits(int64_t blocks, int64_t slots, int64_t most);
 
 }  // namespace tt::cuda::loss

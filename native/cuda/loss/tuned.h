@@ -14,8 +14,7 @@ int padded_width(int d);
 // Whether a device with so much shared memory a block can run it. parts: 1 (bfloat16) or 3 (float32).
 bool fits(int width, int parts, int shared_bytes_per_block);
 
-// Into how many parts to split ny so that `multiprocessors` are busy: depends on sizes alone, and keeps
-// splits * nx below a constant times the number of multiprocessors.
+// Into how many parts to split ny so that `multiprocessors` are busy: balanced_splits.
 int splits_for(int width, int parts, int64_t nx, int64_t ny, int multiprocessors);
 
 // Unit rows of [count, d] as the sum of `parts` bfloat16 numbers, the largest first, columns from d to
