@@ -82,12 +82,20 @@ inline void do_product(const Product& p) {
       rows[half][k] = __uint_as_float(k % 2 == 0 ? bits << 16 : bits & 0xffff0000u);
     }
   }
-  for (int i = 0; i < p.count; i++) {
-    const unsigned column = static_cast<unsigned>(8 * (i / 4) + i % 2) + lane % 4 * 2;
-    float sum = p.add ? p.d[i] : 0.0f;
-    for (unsigned k = 0; k < 16; k++)
-      sum += rows[i % 4 / 2][k] * (p.rows == nullptr ? by_k(p.b, column, k) : by_n(p.b, column, k));
-    p.d[i] = sum;
+  const bool rows_in_shared = p.rows == nullptr, add = p.add;
+  for (int j = 0; j < p.count / 4; j++) {
+    float* d = p.d + 4 * j;
+    for (unsigned i = 0; i < 2; i++) {
+      const unsigned column = static_cast<unsigned>(8 * j) + lane % 4 * 2 + i;
+      float b[16];
+      for (unsigned k = 0; k < 16; k++)
+        b[k] = rows_in_shared ? by_k(p.b, column, k) : by_n(p.b, column, k);
+      for (unsigned half = 0; half < 2; half++) {
+        float sum = add ? d[2 * half + i] : 0.0f;
+        for (unsigned k = 0; k < 16; k++) sum += rows[half][k] * b[k];
+        d[2 * half + i] = sum;
+      }
+    }
   }
 }
 
