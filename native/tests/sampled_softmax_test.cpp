@@ -253,8 +253,11 @@ TEST_P(SampledSoftmax, AllRowsEqual) {
   for (int j = 0; j < 200; ++j) in.candidates.insert(in.candidates.end(), row.begin(), row.end());
   for (const float inverse_temperature : {1.0f, 20.0f, 100.0f}) {
     in.inverse_temperature = inverse_temperature;
-    expect_all_match(in);
-    for (const float l : Runner(target()).sampled_softmax(in).loss) {
+    const Result x = Runner(target()).sampled_softmax(in);
+    // All scores have the very same rounding error of a sum of 50 floats, sqrt(50) units or so, and the
+    // positive's cosine is exact: nothing cancels or averages out.
+    expect_matches(in, x, 2);
+    for (const float l : x.loss) {
       EXPECT_NEAR(l, std::log(200.0), 4e-7 * (4 + inverse_temperature));
     }
   }
