@@ -13,6 +13,7 @@ internal static class TrainingSettings
         [nameof(TrainingOptions.FeatureDimension)] = "Length of every other embedding; 0: by vocabulary size",
         [nameof(TrainingOptions.Pooling)] = "How several values, and the items of a history, are pooled",
         [nameof(TrainingOptions.SharedEmbeddings)] = "The user tower reads the embeddings of the item tower",
+        [nameof(TrainingOptions.AlignedStart)] = "The user tower starts as a copy of the item tower; needs shared embeddings",
         [nameof(TrainingOptions.HistoryIds)] = "The user tower reads the ids of the history",
         [nameof(TrainingOptions.HistoryContent)] = "The user tower reads the features of the history",
         [nameof(TrainingOptions.HistoryLength)] = "The latest clicks that make a user's history; 0: all",

@@ -21,6 +21,23 @@ internal readonly struct EmbeddingShape
     public int Dim { get; }
 }
 
+/// <summary>Where items' and users' gathered vectors hold the same embedding.</summary>
+internal readonly struct SharedInput
+{
+    public SharedInput(int item, int user, int width)
+    {
+        Item = item;
+        User = user;
+        Width = width;
+    }
+
+    public int Item { get; }
+
+    public int User { get; }
+
+    public int Width { get; }
+}
+
 /// <summary>
 /// What the two towers read, decided by catalogue and options alone.
 /// Items: their id (feature 0; items without training clicks have the default id 0) and every column.
@@ -70,6 +87,33 @@ internal sealed class FeatureLayout
 
     /// <summary>Length of a user's gathered vector.</summary>
     public int UserWidth { get; }
+
+    /// <summary>The inputs of both towers that are of the same embedding.</summary>
+    public IReadOnlyList<SharedInput> SharedInputs()
+    {
+        var starts = new Dictionary<int, int>();
+        int start = 0;
+        foreach (FeatureBinding item in _items)
+        {
+            starts[item.Embedding] = start;
+            start += _embeddings[item.Embedding].Dim;
+        }
+
+        var inputs = new List<SharedInput>();
+        start = 0;
+        foreach (FeatureBinding user in _users)
+        {
+            int width = _embeddings[user.Embedding].Dim;
+            if (starts.TryGetValue(user.Embedding, out int item))
+            {
+                inputs.Add(new SharedInput(item, start, width));
+            }
+
+            start += width;
+        }
+
+        return inputs;
+    }
 
     /// <summary>Histories cut to the options' length: the latest clicks.</summary>
     public static RowLists Histories(long[] offsets, int[] items, int catalogueRows, int length)

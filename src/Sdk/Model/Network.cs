@@ -81,6 +81,10 @@ internal sealed unsafe class Network : IDisposable
 
         ItemTower.Initialize(Device, Parameters, options.Seed, 1000);
         UserTower.Initialize(Device, Parameters, options.Seed, 2000);
+        if (options.AlignedStart)
+        {
+            UserTower.CopyWeights(ItemTower, Parameters, Layout.SharedInputs());
+        }
     }
 
     /// <summary>Final vectors of items, [n, d]; n at most activations.Rows.</summary>

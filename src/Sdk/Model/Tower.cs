@@ -58,6 +58,28 @@ internal sealed unsafe class Tower
         }
     }
 
+    /// <summary>Takes the weights of a tower with the same layers: of the first one those of the shared inputs, of the others all.</summary>
+    public void CopyWeights(Tower other, DeviceBuffer<float> parameters, IReadOnlyList<SharedInput> inputs)
+    {
+        float[] values = parameters.ToArray();
+        for (int row = 0; row < _widths[1]; row++)
+        {
+            long from = other._weights[0] + ((long)row * other._widths[0]);
+            long to = _weights[0] + ((long)row * _widths[0]);
+            foreach (SharedInput input in inputs)
+            {
+                Array.Copy(values, from + input.Item, values, to + input.User, input.Width);
+            }
+        }
+
+        for (int layer = 1; layer < Layers; layer++)
+        {
+            Array.Copy(values, other._weights[layer], values, _weights[layer], (long)_widths[layer] * _widths[layer + 1]);
+        }
+
+        parameters.CopyFrom(values);
+    }
+
     /// <summary>n rows from activations.Inputs to activations.Outputs.</summary>
     public void Forward(Device device, float* parameters, long n, TowerActivations activations)
     {

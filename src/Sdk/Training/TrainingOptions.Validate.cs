@@ -60,6 +60,11 @@ public sealed partial record TrainingOptions
             throw Bad(nameof(DenseOptimizer), "sgd, adagrad or adam (row-wise Adagrad is for embeddings)", "rowwise-adagrad");
         }
 
+        if (AlignedStart && !SharedEmbeddings)
+        {
+            throw Bad(nameof(AlignedStart), "false without shared-embeddings, since towers that read different embeddings cannot be aligned", "true");
+        }
+
         const Transforms Both = Transforms.Complementary | Transforms.Correlated;
         if ((Augmentation & Both) == Both)
         {

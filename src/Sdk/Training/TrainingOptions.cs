@@ -30,6 +30,13 @@ public sealed partial record TrainingOptions
     /// <summary>Whether the user tower reads the embeddings of the item tower instead of its own.</summary>
     public bool SharedEmbeddings { get; set; }
 
+    /// <summary>
+    /// Whether the user tower's weights start as a copy of the item tower's. With <see cref="SharedEmbeddings"/>, which this needs, a
+    /// user's vector then starts near the mean of those of the items in the history: items with the same values as those score high
+    /// from the first step on, even where there are few clicks to learn it from.
+    /// </summary>
+    public bool AlignedStart { get; set; }
+
     /// <summary>Whether the user tower reads the ids of the items in the history.</summary>
     public bool HistoryIds { get; set; } = true;
 
