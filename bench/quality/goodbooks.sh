@@ -23,6 +23,8 @@ twintail=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/artifacts/twintail/
 read -ra common <<< "${COMMON:---epochs 5 --patience 0 --schedule linear --temperature 0.1}"
 deep="--feature-dimension 128 --dimension 128"
 linear="--tower none --feature-dimension 128 --dimension 256"
+aligned="--shared-embeddings true --aligned-start true --history-dropout 0.2 --epochs 2"
+aligned="--tower none --feature-dimension 64 --id-dimension 256 --dimension 256 $aligned"
 declare -A variants=(
   [plain]="$deep --correction none --alpha 0 --id-dropout 0"
   [logq]="$deep --alpha 0 --id-dropout 0"
@@ -36,6 +38,7 @@ declare -A variants=(
   [linear-ssl]="$linear --augmentation correlated --id-dropout 0.3"
   [linear-ssl-weak]="$linear --augmentation correlated --id-dropout 0.3 --alpha 0.03"
   [linear-ssl-soft]="$linear --augmentation correlated --id-dropout 0.3 --self-temperature 0.3"
+  [aligned-logq]="$aligned --alpha 0 --id-dropout 0"
   [linear-adagrad]="$linear --alpha 0 --id-dropout 0.3 --sparse-optimizer adagrad"
 )
 # A part of the correction: less than 1 favours rare items, with and without self-supervision.
@@ -45,7 +48,7 @@ for exponent in 0.8 0.6; do
   done
 done
 order=(plain logq id-dropout ssl-random-mask ssl-correlated ssl-correlated+id-dropout linear-logq linear-id-dropout
-  linear-ssl-random-mask linear-ssl-weak linear-ssl-soft)
+  linear-ssl-random-mask linear-ssl-weak linear-ssl-soft aligned-logq)
 [[ -z ${VARIANTS:-} ]] || read -ra order <<< "$VARIANTS"
 jobs=${JOBS:-1}
 threads=$((($(nproc) + jobs - 1) / jobs))
@@ -94,7 +97,7 @@ for seed in "${seeds[@]}"; do
   for pair in id-dropout:logq ssl-random-mask:logq ssl-correlated:logq ssl-correlated+id-dropout:id-dropout \
     linear-logq:logq linear-ssl-random-mask:linear-logq linear-ssl-weak:linear-id-dropout \
     linear-ssl-soft:linear-id-dropout linear-ssl:linear-id-dropout linear-ssl:linear-logq \
-    linear-id-dropout:linear-logq linear-ssl-logq0.8:linear-id-dropout-logq0.8 \
+    linear-id-dropout:linear-logq aligned-logq:linear-logq linear-ssl-logq0.8:linear-id-dropout-logq0.8 \
     linear-ssl-logq0.6:linear-id-dropout-logq0.6 linear-adagrad:linear-id-dropout; do
     model=$out/${pair%:*}-$seed other=$out/${pair#*:}-$seed
     [[ -s $model/all.json && -s $other/all.json ]] || continue

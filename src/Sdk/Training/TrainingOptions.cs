@@ -66,7 +66,10 @@ public sealed partial record TrainingOptions
     /// <summary>Factor on log p in the correction: 1 removes the bias, less keeps a part of it (which favours the tail).</summary>
     public float LogQExponent { get; set; } = 1f;
 
-    /// <summary>Uniformly drawn items B' added as columns (mixed negatives, Yang et al. 2020); 0: none. Q is then the mixture.</summary>
+    /// <summary>
+    /// Uniformly drawn items B' added as columns (mixed negatives, Yang et al. 2020); 0: none. Q is then the mixture. Items without a
+    /// click are among them, so that the model learns that nobody clicks these: it hardly recommends new items any more.
+    /// </summary>
     public int MixedNegatives { get; set; }
 
     /// <summary>Probability that the id of an item in the main loss becomes the default, so that the model learns to go by content.</summary>
