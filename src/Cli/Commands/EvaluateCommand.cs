@@ -17,6 +17,7 @@ internal sealed class EvaluateCommand
     private readonly Option<string> _split = new("--split") { Description = "Split whose clicks are to be found; several are joined by commas.", HelpName = "NAME", DefaultValueFactory = _ => "test" };
     private readonly Option<string> _candidates = new("--candidates") { Description = "The competing items: warm (with a training click), cold (those of the split without one) or all.", HelpName = "WHICH", DefaultValueFactory = _ => "warm" };
     private readonly Option<float> _coldBonus = new("--cold-bonus") { Description = "Added to the score of items without a training click, -2 to 2: weighs new items against known ones among all candidates.", HelpName = "X" };
+    private readonly Option<float> _penalty = new("--popularity-penalty") { Description = "X log(training clicks) is subtracted from the scores, -1 to 1: weighs rare items against popular ones.", HelpName = "X" };
     private readonly Option<string> _ks = new("-k") { Description = "Lengths of the lists.", HelpName = "N,N", DefaultValueFactory = _ => "20,50" };
     private readonly Option<int> _users = new("--max-users") { Description = "Evaluate so many users, drawn at random; 0: all.", HelpName = "N" };
     private readonly Option<int> _bootstrap = new("--bootstrap") { Description = "Resamples of the users for the 95 % intervals.", HelpName = "N", DefaultValueFactory = _ => 1000 };
@@ -29,7 +30,7 @@ internal sealed class EvaluateCommand
     {
         var command = new Command("evaluate", "Evaluates a model on held-out clicks, overall and by popularity of the items.")
         {
-            _model, _against, _split, _candidates, _coldBonus, _ks, _users, _bootstrap, _seed, _baselines, _report,
+            _model, _against, _split, _candidates, _coldBonus, _penalty, _ks, _users, _bootstrap, _seed, _baselines, _report,
         };
         _settings = new SettingOptions(
             command, [DataSettings.Interactions, .. DataSettings.ClickColumns, DeviceSettings.Device, TrainingSettings.Threads]);
@@ -95,6 +96,7 @@ internal sealed class EvaluateCommand
                 var name => throw new BadArgumentException("candidates", "warm, cold or all", $"'{name}'"),
             },
             ColdBonus = parsed.GetValue(_coldBonus),
+            PopularityPenalty = parsed.GetValue(_penalty),
             Ks = Numbers(parsed.GetRequiredValue(_ks)),
             MaxUsers = parsed.GetValue(_users),
             BootstrapSamples = parsed.GetValue(_bootstrap),

@@ -63,7 +63,7 @@ internal sealed class ColdBonusTests : TrainerFixture
         var cosines = new EvaluatorTests.FixedRanker(Device, D, draw.Normals(Items * D), draw.Normals((Users + 1) * D), Similarity.Cosine);
         EvaluationReport Report(float bonus, Candidates candidates) =>
             new Evaluator(catalogue, data.Splits, new EvaluationOptions { Ks = [10], Candidates = candidates, BootstrapSamples = 0 })
-                .Evaluate(new ColdBonusRanker(cosines, catalogue.Clicks, bonus), "x");
+                .Evaluate(new BonusRanker(cosines, Array.ConvertAll(catalogue.Clicks, c => c == 0 ? bonus : 0)), "x");
 
         EvaluationReport least = Report(-2, Candidates.All), most = Report(2, Candidates.All);
         EvaluationReport warm = Report(0, Candidates.Warm), cold = Report(0, Candidates.Cold);

@@ -28,6 +28,12 @@ public sealed record EvaluationOptions
     /// </summary>
     public float ColdBonus { get; set; }
 
+    /// <summary>
+    /// λ in [-1, 1]: λ log c is subtracted from the cosine of items with c training clicks. Around the τ of a model that was trained with
+    /// logQ it divides popularity out; −τ gives it back to a model without the correction. Concerns models, as <see cref="ColdBonus"/> does.
+    /// </summary>
+    public float PopularityPenalty { get; set; }
+
     /// <summary>Lengths k at which recall is taken. The first of them is also that of NDCG and coverage.</summary>
     public int[] Ks { get; set; } = { 20, 50 };
 
@@ -60,6 +66,7 @@ public sealed record EvaluationOptions
         }
 
         Twintail.Retrieval.ColdBonus.Validate(ColdBonus);
+        Twintail.Retrieval.PopularityPenalty.Validate(PopularityPenalty);
         if (!Enum.IsDefined(typeof(Candidates), Candidates))
         {
             throw new BadArgumentException("candidates", "warm, cold or all", Candidates.ToString());

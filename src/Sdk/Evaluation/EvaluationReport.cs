@@ -150,6 +150,7 @@ public sealed class EvaluationReport
             ["splits"] = Options.Splits,
             ["candidates"] = Options.Candidates.ToString().ToLowerInvariant(),
             ["cold_bonus"] = Options.ColdBonus,
+            ["popularity_penalty"] = Options.PopularityPenalty,
             ["candidate_count"] = CandidateCount,
             ["skipped_pairs"] = SkippedPairs,
             ["seconds"] = Seconds,

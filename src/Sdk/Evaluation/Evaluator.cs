@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Twintail.Features;
 using Twintail.Model;
 using Twintail.Ops;
+using Twintail.Retrieval;
 
 namespace Twintail.Evaluation;
 
@@ -47,7 +48,7 @@ public sealed class Evaluator
         }
 
         IRanker ranker = new ModelRanker(model);
-        return Evaluate(_options.ColdBonus == 0 ? ranker : new ColdBonusRanker(ranker, _catalogue.Clicks, _options.ColdBonus), name);
+        return Evaluate(_options.ColdBonus == 0 && _options.PopularityPenalty == 0 ? ranker : new BonusRanker(ranker, Bonuses()), name);
     }
 
     /// <summary>Evaluates the ranking by training clicks, the same for everybody.</summary>
@@ -77,6 +78,17 @@ public sealed class Evaluator
         report.SkippedPairs = _targets.Skipped;
         report.Seconds = seconds;
         return report;
+    }
+
+    private float[] Bonuses()
+    {
+        float[] bonuses = PopularityPenalty.Bonuses(_catalogue.Clicks, _options.PopularityPenalty);
+        for (int item = 0; item < bonuses.Length; item++)
+        {
+            bonuses[item] += _catalogue.Clicks[item] == 0 ? _options.ColdBonus : 0;
+        }
+
+        return bonuses;
     }
 
     private void RankBlock(IRanker ranker, DeviceBuffer<float> users, DeviceBuffer<float> items, int start, int count, MetricCollector collector)

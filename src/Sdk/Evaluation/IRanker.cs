@@ -39,18 +39,17 @@ internal sealed class ModelRanker : IRanker
     public void Users(int[] rows, DeviceBuffer<float> vectors) => _model.EncodeUsers(_model.Network.Users, rows, vectors);
 }
 
-/// <summary>The cosines of another ranker, with a <see cref="ColdBonus"/>.</summary>
-internal sealed class ColdBonusRanker : IRanker
+/// <summary>The cosines of another ranker, with something added for each item, as <see cref="ColdBonus"/> and <see cref="PopularityPenalty"/> do.</summary>
+internal sealed class BonusRanker : IRanker
 {
     private readonly IRanker _ranker;
-    private readonly int[] _clicks;
-    private readonly float _bonus;
+    private readonly float[] _bonuses;
 
-    public ColdBonusRanker(IRanker ranker, int[] clicks, float bonus)
+    /// <summary>Adds bonuses[row] to the cosines of item row.</summary>
+    public BonusRanker(IRanker ranker, float[] bonuses)
     {
         _ranker = ranker;
-        _clicks = clicks;
-        _bonus = bonus;
+        _bonuses = bonuses;
     }
 
     public Device Device => _ranker.Device;
@@ -63,7 +62,7 @@ internal sealed class ColdBonusRanker : IRanker
     {
         using DeviceBuffer<float> cosines = Device.Allocate<float>((long)rows.Length * _ranker.Dimension);
         _ranker.Items(rows, cosines);
-        vectors.CopyFrom(ColdBonus.Items(cosines.ToArray(), Array.ConvertAll(rows, row => _clicks[row]), _bonus));
+        vectors.CopyFrom(ColdBonus.Items(cosines.ToArray(), Array.ConvertAll(rows, row => _bonuses[row])));
     }
 
     public void Users(int[] rows, DeviceBuffer<float> vectors)

@@ -28,7 +28,13 @@ internal static class ColdBonus
     /// <param name="bonus">In [-2, 2].</param>
     /// <returns>[clicks.Length, d + 1].</returns>
     public static float[] Items(float[] vectors, int[] clicks, float bonus) =>
-        Extend(vectors, clicks.Length, item => clicks[item] == 0 ? bonus : 0);
+        Items(vectors, Array.ConvertAll(clicks, count => count == 0 ? bonus : 0));
+
+    /// <summary>The same with a bonus for each item.</summary>
+    /// <param name="vectors">[bonuses.Length, d], of any norm.</param>
+    /// <param name="bonuses">Added to the cosines.</param>
+    /// <returns>[bonuses.Length, d + 1].</returns>
+    public static float[] Items(float[] vectors, float[] bonuses) => Extend(vectors, bonuses.Length, item => bonuses[item]);
 
     /// <summary>User vectors with 1 behind each.</summary>
     /// <param name="vectors">[count, d], of any norm.</param>
