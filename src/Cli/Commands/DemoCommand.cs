@@ -16,7 +16,7 @@ internal sealed class DemoCommand
     };
 
     private readonly Option<int> _items = new("--catalogue") { Description = "Items of the synthetic catalogue.", HelpName = "N", DefaultValueFactory = _ => 4000 };
-    private readonly Option<int> _users = new("--users") { Description = "Users.", HelpName = "N", DefaultValueFactory = _ => 6000 };
+    private readonly Option<int> _users = new("--users") { Description = "Users.", HelpName = "N", DefaultValueFactory = _ => 4000 };
     private readonly Option<int> _epochs = new("--epochs") { Description = "Epochs of each training.", HelpName = "N", DefaultValueFactory = _ => DemoRun.DefaultEpochs };
     private readonly Option<long> _seed = new("--seed") { Description = "Seed of the data and the trainings.", HelpName = "N", DefaultValueFactory = _ => 1 };
     private SettingOptions _settings = null!;

@@ -43,7 +43,7 @@ internal sealed class DemoReport(
             $"A synthetic catalogue of {Tables.Count(catalogue.Items)} items (seed {catalogue.Seed}), of which "
             + $"{Tables.Percent(catalogue.ColdShare)} have no training click, and {Tables.Count(catalogue.Users)} users with tastes; "
             + $"{DataNotes.Clicks(data.Report)}. The three models differ in nothing but the loss "
-            + $"(linear towers, id dropout). Everything here was measured in this run "
+            + $"(linear towers over shared embeddings, id dropout). Everything here was measured in this run "
             + FormattableString.Invariant($"({elapsed.TotalSeconds:F0} s)."),
             lead: true);
         html.Section("Recall by popularity of the item").Picture(bars, $"recall@{k} by slice of popularity for each model");
@@ -54,6 +54,7 @@ internal sealed class DemoReport(
             + "the same clicks with every item in the ranking. In brackets: 95 % bootstrap intervals over users.");
         html.Text(Reading);
         AddDifferences(html);
+        AddFrontier(html);
         AddCurves(html);
         string path = Path.GetFullPath(Path.Combine(folder, "report.html"));
         html.Write(path);
@@ -80,6 +81,18 @@ internal sealed class DemoReport(
         }
 
         html.Table(["", .. Columns], rows);
+    }
+
+    private void AddFrontier(HtmlReport html)
+    {
+        Curve[] curves = models.Select(o => o.Frontier).OfType<Curve>().ToArray();
+        html.Section("The tail against everything").Picture(
+            Plots.Lines("", $"recall@{k} of all warm clicks", $"recall@{k} of the tail's clicks", curves), $"recall@{k} of the tail over that of all warm clicks");
+        html.Text(
+            "How much of the list popular items get can be chosen when items are ranked, too (--popularity-penalty of twintail evaluate). "
+            + "Each model is ranked with popularity in the score at one end of its curve, as after training with logQ, and with popularity "
+            + "divided out at the other, as after training without: of two curves the one that lies further up and to the right finds more of the tail "
+            + "at the same recall overall.");
     }
 
     private static string Signed(Estimate value)

@@ -44,7 +44,7 @@ internal static class Plots
             line.LegendText = curve.Name;
         }
 
-        plot.Axes.Bottom.TickGenerator = new NumericAutomatic { IntegerTicksOnly = true };
+        plot.Axes.Bottom.TickGenerator = new NumericAutomatic { IntegerTicksOnly = curves.All(curve => Array.TrueForAll(curve.X, double.IsInteger)) };
         Legend(plot, curves.Count > 1);
         return Png(plot, Width, Height);
     }

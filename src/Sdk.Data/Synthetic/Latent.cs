@@ -5,9 +5,6 @@ internal sealed class Latent
 {
     public const int Length = 16;
 
-    private const int TagsPerGenre = 12;
-    private const int BrandCount = 200;
-
     public static readonly string[] GenreNames =
     [
         "adventure", "puzzle", "racing", "strategy", "horror", "sports", "simulation", "shooter", "romance", "music", "mystery", "fantasy",
@@ -18,21 +15,27 @@ internal sealed class Latent
         "retro", "cosy", "dark", "online", "short", "epic", "pixel", "realistic", "funny", "hard", "story", "open",
     ];
 
-    public Latent(Xoshiro random)
+    private static readonly string[] TagSettings =
+    [
+        "space", "city", "sea", "forest", "desert", "castle", "island", "war", "school", "village", "future", "myth",
+    ];
+
+    public Latent(Xoshiro random, int tags, int brands)
     {
         Genres = Array.ConvertAll(GenreNames, _ => random.Direction(Length));
         for (int genre = 0; genre < Genres.Length; genre++)
         {
-            for (int i = 0; i < TagsPerGenre; i++)
+            for (int i = 0; i < tags / Genres.Length; i++)
             {
-                Tags.Add(($"{TagWords[i]}-{GenreNames[genre]}", genre, Normalize(Add(Genres[genre], random.Direction(Length), 0.8))));
+                string setting = i < TagWords.Length ? "" : $"{TagSettings[(i / TagWords.Length) - 1]}-";
+                Tags.Add(($"{TagWords[i % TagWords.Length]}-{setting}{GenreNames[genre]}", genre, Normalize(Add(Genres[genre], random.Direction(Length), 0.8))));
             }
         }
 
-        for (int i = 0; i < BrandCount; i++)
+        for (int i = 0; i < brands; i++)
         {
             int genre = random.Below(Genres.Length);
-            Brands.Add(($"studio-{i + 1:D3}", Normalize(Add(Genres[genre], random.Direction(Length), 0.9)), random.Normal()));
+            Brands.Add(($"studio-{i + 1:D4}", Normalize(Add(Genres[genre], random.Direction(Length), 0.9)), random.Normal()));
         }
     }
 

@@ -32,7 +32,8 @@ public sealed record SyntheticClick(int User, int Item, long Time, string Split)
 
 /// <summary>
 /// A catalogue with a long tail and users with tastes, drawn from a seed. Each item has a character, a vector that its genres, tags and
-/// brand tell in part; each user a taste, a price they like, three brands that they are loyal to, and a weight w (uniform in [0, 1.5]) that
+/// brand tell in part; its tags and brand are drawn with probability proportional to exp( coherence · ⟨lean_i, value⟩ ) / (r + 5)^v, r the
+/// number of the value, so that most values can be rare and are known only by the company they keep; each user a taste, a price they like, three brands that they are loyal to, and a weight w (uniform in [0, 1.5]) that
 /// says how much they follow the crowd. User u draws items without replacement with probability proportional to
 /// exp( strength · cos(taste_u, character_i) − (log price_i − liking_u)² / 2 + loyalty · [u loves brand_i] ) / (rank_i + 10)^(s w_u), where
 /// the rank of an item in popularity has nothing to do with its features. Clicks on the cold items go to valid_cold and test_cold; of the
@@ -65,7 +66,7 @@ public sealed class SyntheticCatalogue
     {
         Options = options;
         _random = new Xoshiro(options.Seed);
-        _latent = new Latent(_random);
+        _latent = new Latent(_random, options.Tags, options.Brands);
         _characters = new double[options.Items][];
         _logPrices = new double[options.Items];
         _brands = new int[options.Items];
@@ -166,8 +167,8 @@ public sealed class SyntheticCatalogue
 
         double[] unexplained = _random.Direction(Latent.Length);
         double[] lean = Latent.Add(theme, unexplained, 0.5);
-        int[] tags = Draw(2 + _random.Below(5), _latent.Tags.Count, t => 3 * Latent.Dot(lean, _latent.Tags[t].Vector) + (genres.Contains(_latent.Tags[t].Genre) ? 2 : 0));
-        int brand = Draw(1, _latent.Brands.Count, b => 3 * Latent.Dot(lean, _latent.Brands[b].Vector))[0];
+        int[] tags = Draw(2 + _random.Below(5), _latent.Tags.Count, t => Options.Coherence * Latent.Dot(lean, _latent.Tags[t].Vector) + Usage(t % (_latent.Tags.Count / _latent.Genres.Length)) + (genres.Contains(_latent.Tags[t].Genre) ? 2 : 0));
+        int brand = Draw(1, _latent.Brands.Count, b => Options.Coherence * Latent.Dot(lean, _latent.Brands[b].Vector) + Usage(b))[0];
         double[] told = theme;
         foreach (int tag in tags)
         {
@@ -190,6 +191,9 @@ public sealed class SyntheticCatalogue
             1995 + _random.Below(30),
             Colours[_random.Below(Colours.Length)]);
     }
+
+    /// <summary>Logarithm of how often the value with this number is used.</summary>
+    private double Usage(int rank) => -Options.VocabularyExponent * Math.Log(rank + 5);
 
     private double[] MakePopularity()
     {

@@ -27,6 +27,18 @@ public sealed record SyntheticOptions
     /// <summary>Share of an item's character (as length of a vector) that none of its features tells.</summary>
     public double Unexplained { get; init; } = 0.5;
 
+    /// <summary>Different tags, a multiple of 12 (as many for each genre) up to 1872.</summary>
+    public int Tags { get; init; } = 144;
+
+    /// <summary>Different brands.</summary>
+    public int Brands { get; init; } = 200;
+
+    /// <summary>Exponent v of how often a tag or brand is used: 1 / (r + 5)^v for number r; 0: all alike. More makes most of them rare.</summary>
+    public double VocabularyExponent { get; init; }
+
+    /// <summary>How closely an item's tags and brand go with its theme, and so with each other.</summary>
+    public double Coherence { get; init; } = 3;
+
     /// <summary>Seed of everything random.</summary>
     public long Seed { get; init; } = 1;
 
@@ -41,6 +53,10 @@ public sealed record SyntheticOptions
         Check("zipf_exponent", ZipfExponent, ZipfExponent is >= 0 and <= 3, "a number in [0, 3]");
         Check("taste_strength", TasteStrength, TasteStrength is >= 0 and <= 50, "a number in [0, 50]");
         Check("loyalty", Loyalty, Loyalty is >= 0 and <= 50, "a number in [0, 50]");
+        Check("tags", Tags, Tags is >= 12 and <= 1872 && Tags % 12 == 0, "a multiple of 12 from 12 to 1872");
+        Check("brands", Brands, Brands >= 3, "at least 3");
+        Check("vocabulary_exponent", VocabularyExponent, VocabularyExponent is >= 0 and <= 3, "a number in [0, 3]");
+        Check("coherence", Coherence, Coherence is >= 0 and <= 50, "a number in [0, 50]");
         Check("unexplained", Unexplained, Unexplained is >= 0 and <= 1, "a number in [0, 1]");
     }
 

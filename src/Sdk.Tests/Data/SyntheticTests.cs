@@ -85,8 +85,35 @@ internal sealed class SyntheticTests
     }
 
     [Test]
+    public void VocabulariesCanHaveALongTailAndGoTogether()
+    {
+        SyntheticOptions rare = Small with { Tags = 576, Brands = 400, VocabularyExponent = 1, Coherence = 6 };
+        SyntheticCatalogue catalogue = SyntheticCatalogue.Generate(rare);
+        Assert.Multiple(() =>
+        {
+            Assert.That(new SyntheticOptions { Tags = 1872 }.Validate, Throws.Nothing);
+            Assert.That(MostUsed(catalogue), Is.GreaterThan(1.3 * MostUsed(SyntheticCatalogue.Generate(rare with { VocabularyExponent = 0 }))));
+            Assert.That(AtHome(catalogue), Is.GreaterThan(AtHome(SyntheticCatalogue.Generate(rare with { Coherence = 0 })) + 0.1));
+        });
+
+        // Share of all uses that the 50 most used tags have.
+        static double MostUsed(SyntheticCatalogue c)
+        {
+            int[] uses = [.. c.Items.SelectMany(i => i.Tags).GroupBy(t => t).Select(g => g.Count()).OrderDescending()];
+            return uses.Take(50).Sum() / (double)uses.Sum();
+        }
+
+        // Share of the items whose brand has another item of the same first genre.
+        static double AtHome(SyntheticCatalogue c) => c.Items.Average(i => c.Items.Any(j => j != i && j.Brand == i.Brand && j.Genres[0] == i.Genres[0]) ? 1.0 : 0.0);
+    }
+
+    [Test]
     public void OptionsOutOfRangeAreRefused()
     {
+        Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { Tags = 100 }));
+        Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { Brands = 2 }));
+        Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { VocabularyExponent = -1 }));
+        Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { Coherence = double.NaN }));
         Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { Items = 3 }));
         Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { ColdShare = 0.9 }));
         Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { ZipfExponent = double.NaN }));
