@@ -13,6 +13,7 @@ mkdir -p "$out/data"
 # A multiplicative hash of the user's number (Knuth, TAOCP 6.4), so that the choice depends neither on order nor on the tool.
 gzip -dc "$data/split.csv.gz" | awk -F, 'NR == 1 || ($1 * 2654435761) % 4294967296 < 429496729' | gzip > "$out/data/split.csv.gz"
 cp "$data/items.csv.gz" "$out/data/items.csv.gz"
-export COMMON="${COMMON:---epochs 10 --patience 3 --schedule linear --temperature 0.1 --batch-size 1024}"
-export VARIANTS="${VARIANTS:-linear-logq linear-id-dropout linear-ssl-random-mask linear-ssl linear-id-dropout-logq0.8 linear-ssl-logq0.8 linear-id-dropout-logq0.6 linear-ssl-logq0.6}"
+export COMMON="${COMMON:---epochs 3 --patience 0 --schedule linear --temperature 0.1 --batch-size 1024 --self-batch-size 512 \
+  --shared-embeddings true --aligned-start true --history-dropout 0.3}"
+export VARIANTS="${VARIANTS:-few-logq few-id-dropout few-ssl}"
 exec "$(dirname "${BASH_SOURCE[0]}")/goodbooks.sh" "$out/data" "$out" "$@"

@@ -41,6 +41,11 @@ declare -A variants=(
   [aligned-logq]="$aligned --alpha 0 --id-dropout 0"
   [linear-adagrad]="$linear --alpha 0 --id-dropout 0.3 --sparse-optimizer adagrad"
 )
+# For few clicks: few_users.sh and completejourney.sh.
+few="--tower none --feature-dimension 32 --dimension 128"
+variants[few-logq]="$few --alpha 0 --id-dropout 0"
+variants[few-id-dropout]="$few --alpha 0 --id-dropout 0.3"
+variants[few-ssl]="$few --id-dropout 0 --augmentation random-mask+value-dropout --mask-rate 0.2 --value-rate 0.2 --alpha 0.3 --self-temperature 0.3"
 # A part of the correction: less than 1 favours rare items, with and without self-supervision.
 for exponent in 0.8 0.6; do
   for name in linear-id-dropout linear-ssl linear-adagrad; do
@@ -98,7 +103,8 @@ for seed in "${seeds[@]}"; do
     linear-logq:logq linear-ssl-random-mask:linear-logq linear-ssl-weak:linear-id-dropout \
     linear-ssl-soft:linear-id-dropout linear-ssl:linear-id-dropout linear-ssl:linear-logq \
     linear-id-dropout:linear-logq aligned-logq:linear-logq linear-ssl-logq0.8:linear-id-dropout-logq0.8 \
-    linear-ssl-logq0.6:linear-id-dropout-logq0.6 linear-adagrad:linear-id-dropout; do
+    linear-ssl-logq0.6:linear-id-dropout-logq0.6 linear-adagrad:linear-id-dropout \
+    few-id-dropout:few-logq few-ssl:few-logq few-ssl:few-id-dropout; do
     model=$out/${pair%:*}-$seed other=$out/${pair#*:}-$seed
     [[ -s $model/all.json && -s $other/all.json ]] || continue
     evaluate_all "$model" "-against-${pair#*:}" --against "$other"
