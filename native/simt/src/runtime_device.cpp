@@ -312,7 +312,7 @@ const ErrorText kErrors[] = {
     SIMT_ERROR(cudaErrorStreamCaptureMerge,
                "operation would result in a merge of separate capture sequences"),
     SIMT_ERROR(cudaErrorStreamCaptureUnmatched,
-               "capture was not ended in the same stream as began"),
+               "capture was not ended in the same stream as it began"),
     SIMT_ERROR(cudaErrorStreamCaptureUnjoined, "capturing stream has unjoined work"),
     SIMT_ERROR(cudaErrorStreamCaptureIsolation,
                "dependency created on uncaptured work in another stream"),
