@@ -16,13 +16,14 @@ internal sealed class RecommendCommand
     private readonly Option<string?> _items = new("--items") { Description = "The history of an unseen user, oldest first.", HelpName = "ID,ID" };
     private readonly Option<int> _k = new("-k") { Description = "How many items.", HelpName = "N", DefaultValueFactory = _ => 20 };
     private readonly Option<float> _coldBonus = new("--cold-bonus") { Description = "Added to the score of items without a training click, -2 to 2; more shows more new items.", HelpName = "X" };
+    private readonly Option<float> _penalty = new("--popularity-penalty") { Description = "Subtracted from the score for each natural logarithm of an item's training clicks, -1 to 1; more shows rarer items.", HelpName = "X" };
     private readonly Option<bool> _seen = new("--with-seen") { Description = "Do not leave out the items of the history." };
     private readonly Option<string?> _show = new("--show") { Description = "The features to show [all].", HelpName = "A,B" };
     private SettingOptions _settings = null!;
 
     public Command Create()
     {
-        var command = new Command("recommend", "Shows the best items for a user or a history.") { _model, _user, _items, _k, _coldBonus, _seen, _show };
+        var command = new Command("recommend", "Shows the best items for a user or a history.") { _model, _user, _items, _k, _coldBonus, _penalty, _seen, _show };
         _settings = new SettingOptions(command, [DeviceSettings.Device, TrainingSettings.Threads]);
         command.SetAction(Run);
         return command;
@@ -45,19 +46,19 @@ internal sealed class RecommendCommand
         FeatureColumn[] columns = ItemList.Columns(catalogue.Items, parsed.GetValue(_show));
         bool excludeHistory = !parsed.GetValue(_seen);
         int k = parsed.GetValue(_k);
-        float bonus = parsed.GetValue(_coldBonus);
+        float bonus = parsed.GetValue(_coldBonus), penalty = parsed.GetValue(_penalty);
         string[] history;
         Recommendation result;
         if (user != null)
         {
             int row = Row(catalogue, user);
             history = catalogue.HistoryOf(row).ToArray().Select(item => catalogue.Items.Ids[item]).ToArray();
-            result = model.Recommend(user, k, excludeHistory, bonus);
+            result = model.Recommend(user, k, excludeHistory, bonus, penalty);
         }
         else
         {
             history = items!.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-            result = model.Recommend(history, k, excludeHistory, coldBonus: bonus);
+            result = model.Recommend(history, k, excludeHistory, coldBonus: bonus, popularityPenalty: penalty);
             if (result.UnknownItems == history.Length)
             {
                 throw new CommandException($"the model knows none of the items {items}");

@@ -16,7 +16,7 @@ internal sealed class ColdBonusTests : TrainerFixture
     public void VectorsWorkedOutByHand()
     {
         // (3, 4) has norm 5: (0.6, 0.8). A vector without direction has cosine 0 with everything, and still its bonus.
-        Assert.That(ColdBonus.Items([3, 4, 0, 2, 0, 0], [7, 0, 0], 0.25f), Is.EqualTo(new[] { 0.6f, 0.8f, 0, 0, 1, 0.25f, 0, 0, 0.25f }));
+        Assert.That(ColdBonus.Items([3, 4, 0, 2, 0, 0], [0, 0, 0.25f]), Is.EqualTo(new[] { 0.6f, 0.8f, 0, 0, 1, 0, 0, 0, 0.25f }));
         Assert.That(ColdBonus.Users([0, -2, 3, 4], 2), Is.EqualTo(new[] { 0, -1f, 1, 0.6f, 0.8f, 1 }));
         Assert.That(ColdBonus.Users([], 0), Is.Empty);
     }

@@ -1,9 +1,11 @@
 using Twintail.Evaluation;
 using Twintail.Features;
+using Twintail.Model;
 using Twintail.Ops;
 using Twintail.Retrieval;
 using Twintail.Tests.Evaluation;
 using Twintail.Tests.Training;
+using Twintail.Training;
 
 namespace Twintail.Tests.Retrieval;
 
@@ -45,6 +47,38 @@ internal sealed class PopularityPenaltyTests : TrainerFixture
     }
 
     [Test]
-    public void RefusesWhatIsOutOfRange([Values(float.NaN, 1.1f, -1.1f, float.PositiveInfinity)] float penalty) =>
+    public void RecommendationsSubtractItBesideTheColdBonus()
+    {
+        using var trainer = new Trainer(Device, Data(), Small());
+        trainer.Run();
+        TwoTowerModel model = trainer.Model;
+        int items = model.Catalogue.Items.Rows;
+        int[] clicks = model.Catalogue.Clicks;
+        Dictionary<int, float> plain = model.Recommend("u7", items, excludeHistory: false).Items.ToDictionary(x => x.Row, x => x.Score);
+
+        foreach ((float bonus, float penalty) in new[] { (0, 0.2f), (0.3f, 0.2f), (0.3f, -0.1f), (0.3f, 0) })
+        {
+            IReadOnlyList<ScoredItem> list = model.Recommend("u7", items, excludeHistory: false, bonus, penalty).Items;
+
+            Assert.That(list, Has.Count.EqualTo(items));
+            Assert.That(list.Select(x => x.Score), Is.Ordered.Descending);
+            foreach (ScoredItem item in list)
+            {
+                double expected = plain[item.Row] + (clicks[item.Row] == 0 ? bonus : -penalty * Math.Log(clicks[item.Row]));
+                Assert.That(item.Score, Is.EqualTo(expected).Within(1e-5), $"{item.Row}: {bonus}, {penalty}");
+            }
+        }
+
+        Assert.That(clicks.Distinct().Count(), Is.GreaterThan(2), "the data has more and less popular items");
+    }
+
+    [Test]
+    public void RefusesWhatIsOutOfRange([Values(float.NaN, 1.1f, -1.1f, float.PositiveInfinity)] float penalty)
+    {
+        using var trainer = new Trainer(Device, Data(), Small() with { Epochs = 1 });
+
+        Refused("popularity_penalty", () => trainer.Model.Recommend("u7", 3, popularityPenalty: penalty));
+        Refused("popularity_penalty", () => trainer.Model.Recommend(["i1"], 3, popularityPenalty: penalty));
         Refused("popularity_penalty", () => new EvaluationOptions { PopularityPenalty = penalty }.Validate());
+    }
 }

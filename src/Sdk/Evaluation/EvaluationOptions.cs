@@ -65,8 +65,7 @@ public sealed record EvaluationOptions
             throw new BadArgumentException("max_users, bootstrap_samples", "0 or more", $"{MaxUsers}, {BootstrapSamples}");
         }
 
-        Twintail.Retrieval.ColdBonus.Validate(ColdBonus);
-        Twintail.Retrieval.PopularityPenalty.Validate(PopularityPenalty);
+        new Retrieval.ScoreBonus(ColdBonus, PopularityPenalty).Validate();
         if (!Enum.IsDefined(typeof(Candidates), Candidates))
         {
             throw new BadArgumentException("candidates", "warm, cold or all", Candidates.ToString());

@@ -48,7 +48,8 @@ public sealed class Evaluator
         }
 
         IRanker ranker = new ModelRanker(model);
-        return Evaluate(_options.ColdBonus == 0 && _options.PopularityPenalty == 0 ? ranker : new BonusRanker(ranker, Bonuses()), name);
+        var bonus = new ScoreBonus(_options.ColdBonus, _options.PopularityPenalty);
+        return Evaluate(bonus.IsNone ? ranker : new BonusRanker(ranker, bonus.Of(_catalogue.Clicks)), name);
     }
 
     /// <summary>Evaluates the ranking by training clicks, the same for everybody.</summary>
@@ -78,17 +79,6 @@ public sealed class Evaluator
         report.SkippedPairs = _targets.Skipped;
         report.Seconds = seconds;
         return report;
-    }
-
-    private float[] Bonuses()
-    {
-        float[] bonuses = PopularityPenalty.Bonuses(_catalogue.Clicks, _options.PopularityPenalty);
-        for (int item = 0; item < bonuses.Length; item++)
-        {
-            bonuses[item] += _catalogue.Clicks[item] == 0 ? _options.ColdBonus : 0;
-        }
-
-        return bonuses;
     }
 
     private void RankBlock(IRanker ranker, DeviceBuffer<float> users, DeviceBuffer<float> items, int start, int count, MetricCollector collector)

@@ -11,10 +11,14 @@ public sealed unsafe partial class TwoTowerModel
     /// <param name="k">How many, 1 to 4096.</param>
     /// <param name="excludeHistory">Whether the user's training items are left out.</param>
     /// <param name="coldBonus">Added to the score of items without a training click, in [-2, 2]; more shows more new items.</param>
-    /// <exception cref="BadArgumentException">The catalogue has no such user, or k or the bonus is out of range.</exception>
-    public Recommendation Recommend(string userId, int k, bool excludeHistory = true, float coldBonus = 0)
+    /// <param name="popularityPenalty">
+    /// Factor on the logarithm of an item's training clicks that is subtracted from its score, in [-1, 1]; more shows rarer items.
+    /// </param>
+    /// <exception cref="BadArgumentException">The catalogue has no such user, or k, the bonus or the penalty is out of range.</exception>
+    public Recommendation Recommend(string userId, int k, bool excludeHistory = true, float coldBonus = 0, float popularityPenalty = 0)
     {
-        ColdBonus.Validate(coldBonus);
+        var bonus = new ScoreBonus(coldBonus, popularityPenalty);
+        bonus.Validate();
         int row = Catalogue.Users.RowOf(userId);
         if (row < 0)
         {
@@ -24,7 +28,7 @@ public sealed unsafe partial class TwoTowerModel
         int[] exclude = excludeHistory ? Catalogue.HistoryOf(row).ToArray() : Array.Empty<int>();
         using DeviceBuffer<float> vector = Device.Allocate<float>(Dimension);
         EncodeUsers(Network.Users, new[] { row }, vector);
-        return new Recommendation(Nearest(vector, k, exclude, coldBonus), 0);
+        return new Recommendation(Nearest(vector, k, exclude, bonus), 0);
     }
 
     /// <summary>The best items for an unseen user with a history; ids that the catalogue lacks are ignored and counted.</summary>
@@ -33,11 +37,20 @@ public sealed unsafe partial class TwoTowerModel
     /// <param name="excludeHistory">Whether these items are left out.</param>
     /// <param name="features">One row with the user's features, or null.</param>
     /// <param name="coldBonus">Added to the score of items without a training click, in [-2, 2]; more shows more new items.</param>
-    /// <exception cref="BadArgumentException">k or the bonus is out of range.</exception>
+    /// <param name="popularityPenalty">
+    /// Factor on the logarithm of an item's training clicks that is subtracted from its score, in [-1, 1]; more shows rarer items.
+    /// </param>
+    /// <exception cref="BadArgumentException">k, the bonus or the penalty is out of range.</exception>
     public Recommendation Recommend(
-        IReadOnlyList<string> history, int k, bool excludeHistory = true, FeatureTable? features = null, float coldBonus = 0)
+        IReadOnlyList<string> history,
+        int k,
+        bool excludeHistory = true,
+        FeatureTable? features = null,
+        float coldBonus = 0,
+        float popularityPenalty = 0)
     {
-        ColdBonus.Validate(coldBonus);
+        var bonus = new ScoreBonus(coldBonus, popularityPenalty);
+        bonus.Validate();
         var rows = new List<int>();
         foreach (string id in history)
         {
@@ -52,7 +65,7 @@ public sealed unsafe partial class TwoTowerModel
         using DeviceFeatureTable user = UnseenUsers(new[] { known }, features);
         using DeviceBuffer<float> vector = Device.Allocate<float>(Dimension);
         EncodeUsers(user, new[] { 0 }, vector);
-        return new Recommendation(Nearest(vector, k, excludeHistory ? known : Array.Empty<int>(), coldBonus), history.Count - known.Length);
+        return new Recommendation(Nearest(vector, k, excludeHistory ? known : Array.Empty<int>(), bonus), history.Count - known.Length);
     }
 
     /// <summary>The items whose vectors are nearest to an item's, itself left out.</summary>
@@ -86,28 +99,28 @@ public sealed unsafe partial class TwoTowerModel
     }
 
     // The same with a bonus, which callers seldom change; [items, d + 1].
-    private DeviceBuffer<float> ItemVectors(float coldBonus)
+    private DeviceBuffer<float> ItemVectors(ScoreBonus bonus)
     {
-        if (_bonusVectors == null || _bonusOfVectors != coldBonus)
+        if (_bonusVectors == null || _bonusOfVectors != bonus)
         {
             _bonusVectors?.Dispose();
             _bonusVectors = null;
-            _bonusVectors = Device.Upload(ColdBonus.Items(ItemVectors().ToArray(), Catalogue.Clicks, coldBonus));
-            _bonusOfVectors = coldBonus;
+            _bonusVectors = Device.Upload(ColdBonus.Items(ItemVectors().ToArray(), bonus.Of(Catalogue.Clicks)));
+            _bonusOfVectors = bonus;
         }
 
         return _bonusVectors;
     }
 
-    private List<ScoredItem> Nearest(DeviceBuffer<float> query, int k, int[] exclude, float coldBonus = 0)
+    private List<ScoredItem> Nearest(DeviceBuffer<float> query, int k, int[] exclude, ScoreBonus bonus = default)
     {
-        if (coldBonus == 0)
+        if (bonus.IsNone)
         {
             return Nearest(new RetrievalArguments(1, Catalogue.Items.Rows, Dimension, query, ItemVectors()), k, exclude);
         }
 
         using DeviceBuffer<float> extended = Device.Upload(ColdBonus.Users(query.ToArray(), 1));
-        DeviceBuffer<float> items = ItemVectors(coldBonus);
+        DeviceBuffer<float> items = ItemVectors(bonus);
         return Nearest(new RetrievalArguments(1, Catalogue.Items.Rows, Dimension + 1, extended, items, Similarity.Dot), k, exclude);
     }
 

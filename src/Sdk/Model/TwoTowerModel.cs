@@ -1,4 +1,5 @@
 using Twintail.Features;
+using Twintail.Retrieval;
 using Twintail.Training;
 
 namespace Twintail.Model;
@@ -15,7 +16,7 @@ public sealed partial class TwoTowerModel : IDisposable
     private TowerActivations? _users;
     private DeviceBuffer<float>? _itemVectors;
     private DeviceBuffer<float>? _bonusVectors;
-    private float _bonusOfVectors;
+    private ScoreBonus _bonusOfVectors;
 
     internal TwoTowerModel(Network network, Catalogue catalogue, TrainingOptions options, bool ownsNetwork)
     {

@@ -22,15 +22,7 @@ internal static class ColdBonus
         }
     }
 
-    /// <summary>Item vectors, the bonus behind those without a training click.</summary>
-    /// <param name="vectors">[clicks.Length, d], of any norm.</param>
-    /// <param name="clicks">Training clicks of each item.</param>
-    /// <param name="bonus">In [-2, 2].</param>
-    /// <returns>[clicks.Length, d + 1].</returns>
-    public static float[] Items(float[] vectors, int[] clicks, float bonus) =>
-        Items(vectors, Array.ConvertAll(clicks, count => count == 0 ? bonus : 0));
-
-    /// <summary>The same with a bonus for each item.</summary>
+    /// <summary>Item vectors, each with its bonus behind.</summary>
     /// <param name="vectors">[bonuses.Length, d], of any norm.</param>
     /// <param name="bonuses">Added to the cosines.</param>
     /// <returns>[bonuses.Length, d + 1].</returns>
