@@ -25,6 +25,8 @@ deep="--feature-dimension 128 --dimension 128"
 linear="--tower none --feature-dimension 128 --dimension 256"
 aligned="--shared-embeddings true --aligned-start true --history-dropout 0.2 --epochs 2"
 aligned="--tower none --feature-dimension 64 --id-dimension 256 --dimension 256 $aligned"
+# Views that keep most of an item.
+mild="--augmentation random-mask+value-dropout --mask-rate 0.2 --value-rate 0.2 --alpha 0.3 --self-temperature 0.3"
 declare -A variants=(
   [plain]="$deep --correction none --alpha 0 --id-dropout 0"
   [logq]="$deep --alpha 0 --id-dropout 0"
@@ -39,13 +41,14 @@ declare -A variants=(
   [linear-ssl-weak]="$linear --augmentation correlated --id-dropout 0.3 --alpha 0.03"
   [linear-ssl-soft]="$linear --augmentation correlated --id-dropout 0.3 --self-temperature 0.3"
   [aligned-logq]="$aligned --alpha 0 --id-dropout 0"
+  [aligned-ssl]="$aligned --id-dropout 0 $mild"
   [linear-adagrad]="$linear --alpha 0 --id-dropout 0.3 --sparse-optimizer adagrad"
 )
 # For few clicks: few_users.sh and completejourney.sh.
 few="--tower none --feature-dimension 32 --dimension 128"
 variants[few-logq]="$few --alpha 0 --id-dropout 0"
 variants[few-id-dropout]="$few --alpha 0 --id-dropout 0.3"
-variants[few-ssl]="$few --id-dropout 0 --augmentation random-mask+value-dropout --mask-rate 0.2 --value-rate 0.2 --alpha 0.3 --self-temperature 0.3"
+variants[few-ssl]="$few --id-dropout 0 $mild"
 # A part of the correction: less than 1 favours rare items, with and without self-supervision.
 for exponent in 0.8 0.6; do
   for name in linear-id-dropout linear-ssl linear-adagrad; do
@@ -53,7 +56,7 @@ for exponent in 0.8 0.6; do
   done
 done
 order=(plain logq id-dropout ssl-random-mask ssl-correlated ssl-correlated+id-dropout linear-logq linear-id-dropout
-  linear-ssl-random-mask linear-ssl-weak linear-ssl-soft aligned-logq)
+  linear-ssl-random-mask linear-ssl-weak linear-ssl-soft aligned-logq aligned-ssl)
 [[ -z ${VARIANTS:-} ]] || read -ra order <<< "$VARIANTS"
 jobs=${JOBS:-1}
 threads=$((($(nproc) + jobs - 1) / jobs))
@@ -102,7 +105,7 @@ for seed in "${seeds[@]}"; do
   for pair in id-dropout:logq ssl-random-mask:logq ssl-correlated:logq ssl-correlated+id-dropout:id-dropout \
     linear-logq:logq linear-ssl-random-mask:linear-logq linear-ssl-weak:linear-id-dropout \
     linear-ssl-soft:linear-id-dropout linear-ssl:linear-id-dropout linear-ssl:linear-logq \
-    linear-id-dropout:linear-logq aligned-logq:linear-logq linear-ssl-logq0.8:linear-id-dropout-logq0.8 \
+    linear-id-dropout:linear-logq aligned-logq:linear-logq aligned-ssl:aligned-logq linear-ssl-logq0.8:linear-id-dropout-logq0.8 \
     linear-ssl-logq0.6:linear-id-dropout-logq0.6 linear-adagrad:linear-id-dropout \
     few-id-dropout:few-logq few-ssl:few-logq few-ssl:few-id-dropout; do
     model=$out/${pair%:*}-$seed other=$out/${pair#*:}-$seed
