@@ -151,24 +151,24 @@ internal sealed class TrainCommand
 
     private static JsonObject Json(
         string folder, Trainer trainer, TrainingResult result, LoadedDataset loaded, MemoryEstimate memory, List<EvaluationReport> reports) => new()
-    {
-        ["model"] = folder,
-        ["end"] = OptionText.Name(result.End.ToString()),
-        ["epochs"] = result.Epochs,
-        ["steps"] = result.Steps,
-        ["best_epoch"] = result.BestEpoch,
-        ["best_recall"] = double.IsNaN(result.BestRecall) ? null : result.BestRecall,
-        ["seconds"] = result.Seconds,
-        ["memory"] = new JsonObject
         {
-            ["estimated_bytes"] = memory.Bytes,
-            ["free_bytes"] = memory.FreeBytes < 0 ? null : memory.FreeBytes,
-            ["parts"] = new JsonObject(memory.Parts.Select(part => KeyValuePair.Create(part.Name, (JsonNode?)part.Bytes))),
-        },
-        ["graphs"] = Graphs(trainer.Model.Device.Info.Graphs),
-        ["data"] = DataNotes.Json(loaded.Report),
-        ["evaluations"] = new JsonArray([.. reports.Select(r => JsonNode.Parse(r.ToJson()))]),
-    };
+            ["model"] = folder,
+            ["end"] = OptionText.Name(result.End.ToString()),
+            ["epochs"] = result.Epochs,
+            ["steps"] = result.Steps,
+            ["best_epoch"] = result.BestEpoch,
+            ["best_recall"] = double.IsNaN(result.BestRecall) ? null : result.BestRecall,
+            ["seconds"] = result.Seconds,
+            ["memory"] = new JsonObject
+            {
+                ["estimated_bytes"] = memory.Bytes,
+                ["free_bytes"] = memory.FreeBytes < 0 ? null : memory.FreeBytes,
+                ["parts"] = new JsonObject(memory.Parts.Select(part => KeyValuePair.Create(part.Name, (JsonNode?)part.Bytes))),
+            },
+            ["graphs"] = Graphs(trainer.Model.Device.Info.Graphs),
+            ["data"] = DataNotes.Json(loaded.Report),
+            ["evaluations"] = new JsonArray([.. reports.Select(r => JsonNode.Parse(r.ToJson()))]),
+        };
 
     private static JsonObject? Graphs(GraphInfo graphs) => !graphs.IsSupported ? null : new JsonObject
     {
