@@ -26,10 +26,11 @@ public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
         }
         var plugin = simt.CombineWithFilePath("lib/libtwintail_cuda_simt.so");
         if (!context.FileExists(plugin)) throw new CakeException($"{plugin} was not built.");
-        // Every test that runs on a device has the device's name in its own.
+        // Every test that runs on a device has the device's name in its own. They take long, each on one thread.
         tests.RunNative(core.CombineWithFilePath("bin/twintail_tests"), $"{name}-ops-{seed}",
                         filter == "*" ? "*Cuda*" : filter,
-                        [$"SIMT_SEED={seed}", $"TWINTAIL_CUDA_PLUGIN={plugin}"], mustMatch: filter == "*");
+                        [$"SIMT_SEED={seed}", $"TWINTAIL_CUDA_PLUGIN={plugin}"], mustMatch: filter == "*",
+                        processes: Math.Min(Environment.ProcessorCount, 4));
         if (filter != "*") return;
         // And linear through a library that looks like cuBLASLt.
         var cublasLt = simt.CombineWithFilePath("lib/libtwintail_fake_cublaslt.so");

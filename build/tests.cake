@@ -14,13 +14,21 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
     public void Clean() => context.CleanDirectory(folder);
 
     /// A GoogleTest program. `name` tells its runs apart; `environment`: variables as "NAME=value".
-    /// `mustMatch`: a filter that leaves no test over is a failure.
-    public void RunNative(FilePath program, string name, string filter, string[] environment = null, bool mustMatch = false)
+    /// `mustMatch`: a filter that leaves no test over is a failure. `processes`: as many share the tests among them.
+    public void RunNative(FilePath program, string name, string filter, string[] environment = null, bool mustMatch = false, int processes = 1)
     {
-        var results = folder.CombineWithFilePath($"{program.GetFilename()}.{name}.json");
         context.Information($"---- {program.GetFilename()} ({name})");
-        var code = Execute(program, environment ?? [], $"--gtest_output=json:{results}", $"--gtest_filter={filter}", "--gtest_brief=1");
-        Add(program, code, results, CountGoogleTest, mustMatch);
+        var results = Enumerable.Range(0, processes).Select(
+            shard => folder.CombineWithFilePath($"{program.GetFilename()}.{name}{(processes > 1 ? $".{shard}" : "")}.json")).ToArray();
+        var running = results.Select((file, shard) => Start(
+            program, [.. environment ?? [], $"GTEST_TOTAL_SHARDS={processes}", $"GTEST_SHARD_INDEX={shard}"],
+            $"--gtest_output=json:{file}", $"--gtest_filter={filter}", "--gtest_brief=1")).ToArray();
+        int tests = running.Zip(results).Select(run => Add(program, End(run.First, program), run.Second, CountGoogleTest)).Sum();
+        if (mustMatch && tests == 0)
+        {
+            Console.Error.WriteLine($"{program.GetFilename()}: the filter leaves no test over");
+            _failed++;
+        }
     }
 
     /// An NUnit program on Microsoft.Testing.Platform.
@@ -33,7 +41,7 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
             "--results-directory", folder.FullPath, "--progress", "off", "--no-ansi",
         ];
         if (filter.Length > 0) arguments.AddRange(["--filter", filter]);
-        Add(program, Execute(program, [], [.. arguments]), results, CountTrx);
+        Add(program, End(Start(program, [], [.. arguments]), program), results, CountTrx);
     }
 
     public void ThrowIfFailed()
@@ -56,22 +64,29 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
         Console.WriteLine(line);
     }
 
-    private int Execute(FilePath program, string[] environment, params string[] arguments)
+    private IProcess Start(FilePath program, string[] environment, params string[] arguments)
     {
         _programs++;
         var list = new ProcessArgumentBuilder();
         foreach (var argument in arguments) list.AppendQuoted(argument);
         var variables = environment.Select(pair => pair.Split('=', 2)).ToDictionary(pair => pair[0], pair => pair[1]);
-        using var process = context.StartAndReturnProcess(
-            program, new ProcessSettings { Arguments = list, EnvironmentVariables = variables });
-        if (process.WaitForExit((int)Limit.TotalMilliseconds)) return process.GetExitCode();
-        process.Kill();
-        Console.Error.WriteLine($"{program.GetFilename()} did not end within {Limit}");
-        return -1;
+        return context.StartAndReturnProcess(program, new ProcessSettings { Arguments = list, EnvironmentVariables = variables });
+    }
+
+    private int End(IProcess process, FilePath program)
+    {
+        using (process)
+        {
+            if (process.WaitForExit((int)Limit.TotalMilliseconds)) return process.GetExitCode();
+            process.Kill();
+            Console.Error.WriteLine($"{program.GetFilename()} did not end within {Limit}");
+            return -1;
+        }
     }
 
     /// A program that ends badly without naming a failed test (a crash, or results never written) is one failure.
-    private void Add(FilePath program, int code, FilePath results, Func<string, (int, int, int)> count, bool mustMatch = false)
+    /// Returns how many tests there were.
+    private int Add(FilePath program, int code, FilePath results, Func<string, (int, int, int)> count)
     {
         var written = System.IO.File.Exists(results.FullPath);
         var (passed, failed, skipped) = written ? count(results.FullPath) : (0, 0, 0);
@@ -81,15 +96,11 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
                 + (written ? " although no test failed" : " and left no results"));
             failed = 1;
         }
-        else if (mustMatch && passed + failed + skipped == 0)
-        {
-            Console.Error.WriteLine($"{program.GetFilename()}: the filter leaves no test over");
-            failed = 1;
-        }
         context.Information($"{program.GetFilename()}: {passed} passed, {failed} failed, {skipped} skipped");
         _passed += passed;
         _failed += failed;
         _skipped += skipped;
+        return passed + failed + skipped;
     }
 
     private static (int, int, int) CountGoogleTest(string path)
