@@ -36,5 +36,5 @@ write("items", items)
 write("split", [row for row in read("split") if row["item_id"] in products])
 PYTHON
 export COMMON="${COMMON:---epochs 4 --patience 0 --schedule linear --temperature 0.1 --batch-size 1024 --self-batch-size 512}"
-export VARIANTS="${VARIANTS:-few-logq few-id-dropout few-ssl}"
+export VARIANTS="${VARIANTS:-few-logq few-id-dropout few-ssl few-halves few-plain few-plain-ssl few-plain-halves}"
 exec "$(dirname "${BASH_SOURCE[0]}")/goodbooks.sh" "$out/data" "$out" "$@"

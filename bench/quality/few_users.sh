@@ -15,5 +15,5 @@ gzip -dc "$data/split.csv.gz" | awk -F, 'NR == 1 || ($1 * 2654435761) % 42949672
 cp "$data/items.csv.gz" "$out/data/items.csv.gz"
 export COMMON="${COMMON:---epochs 3 --patience 0 --schedule linear --temperature 0.1 --batch-size 1024 --self-batch-size 512 \
   --shared-embeddings true --aligned-start true --history-dropout 0.3}"
-export VARIANTS="${VARIANTS:-few-logq few-id-dropout few-ssl}"
+export VARIANTS="${VARIANTS:-few-logq few-id-dropout few-ssl few-halves few-plain few-plain-ssl few-plain-halves}"
 exec "$(dirname "${BASH_SOURCE[0]}")/goodbooks.sh" "$out/data" "$out" "$@"

@@ -27,6 +27,8 @@ aligned="--shared-embeddings true --aligned-start true --history-dropout 0.2 --e
 aligned="--tower none --feature-dimension 64 --id-dimension 256 --dimension 256 $aligned"
 # Views that keep most of an item.
 mild="--augmentation random-mask+value-dropout --mask-rate 0.2 --value-rate 0.2 --alpha 0.3 --self-temperature 0.3"
+# Views that share nothing: two halves of an item's features.
+halves="--augmentation complementary --alpha 1 --self-temperature 0.3"
 declare -A variants=(
   [plain]="$deep --correction none --alpha 0 --id-dropout 0"
   [logq]="$deep --alpha 0 --id-dropout 0"
@@ -49,6 +51,10 @@ few="--tower none --feature-dimension 32 --dimension 128"
 variants[few-logq]="$few --alpha 0 --id-dropout 0"
 variants[few-id-dropout]="$few --alpha 0 --id-dropout 0.3"
 variants[few-ssl]="$few --id-dropout 0 $mild"
+variants[few-halves]="$few --id-dropout 0 $halves"
+variants[few-plain]="$few --correction none --alpha 0 --id-dropout 0"
+variants[few-plain-ssl]="$few --correction none --id-dropout 0 $mild"
+variants[few-plain-halves]="$few --correction none --id-dropout 0 $halves"
 # A part of the correction: less than 1 favours rare items, with and without self-supervision.
 for exponent in 0.8 0.6; do
   for name in linear-id-dropout linear-ssl linear-adagrad; do
@@ -107,7 +113,8 @@ for seed in "${seeds[@]}"; do
     linear-ssl-soft:linear-id-dropout linear-ssl:linear-id-dropout linear-ssl:linear-logq \
     linear-id-dropout:linear-logq aligned-logq:linear-logq aligned-ssl:aligned-logq linear-ssl-logq0.8:linear-id-dropout-logq0.8 \
     linear-ssl-logq0.6:linear-id-dropout-logq0.6 linear-adagrad:linear-id-dropout \
-    few-id-dropout:few-logq few-ssl:few-logq few-ssl:few-id-dropout; do
+    few-id-dropout:few-logq few-ssl:few-logq few-ssl:few-id-dropout few-halves:few-logq \
+    few-plain-ssl:few-plain few-plain-halves:few-plain; do
     model=$out/${pair%:*}-$seed other=$out/${pair#*:}-$seed
     [[ -s $model/all.json && -s $other/all.json ]] || continue
     evaluate_all "$model" "-against-${pair#*:}" --against "$other"

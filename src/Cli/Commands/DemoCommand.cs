@@ -2,10 +2,11 @@ using System.CommandLine;
 using Twintail.Cli.Demo;
 using Twintail.Cli.Settings;
 using Twintail.Cli.Terminal;
+using Twintail.Data;
 
 namespace Twintail.Cli.Commands;
 
-/// <summary>twintail demo: three models on a synthetic catalogue, compared.</summary>
+/// <summary>twintail demo: two losses with and without self-supervision on a synthetic catalogue, compared.</summary>
 internal sealed class DemoCommand
 {
     private readonly Option<string> _out = new("--out")
@@ -15,15 +16,15 @@ internal sealed class DemoCommand
         DefaultValueFactory = _ => "twintail-demo",
     };
 
-    private readonly Option<int> _items = new("--catalogue") { Description = "Items of the synthetic catalogue.", HelpName = "N", DefaultValueFactory = _ => 4000 };
-    private readonly Option<int> _users = new("--users") { Description = "Users.", HelpName = "N", DefaultValueFactory = _ => 4000 };
+    private readonly Option<int> _items = new("--catalogue") { Description = "Items of the synthetic catalogue.", HelpName = "N", DefaultValueFactory = _ => new SyntheticOptions().Items };
+    private readonly Option<int> _users = new("--users") { Description = "Users.", HelpName = "N", DefaultValueFactory = _ => new SyntheticOptions().Users };
     private readonly Option<int> _epochs = new("--epochs") { Description = "Epochs of each training.", HelpName = "N", DefaultValueFactory = _ => DemoRun.DefaultEpochs };
     private readonly Option<long> _seed = new("--seed") { Description = "Seed of the data and the trainings.", HelpName = "N", DefaultValueFactory = _ => 1 };
     private SettingOptions _settings = null!;
 
     public Command Create()
     {
-        var command = new Command("demo", "Trains a plain model, one with logQ and one with self-supervision too, and compares them.")
+        var command = new Command("demo", "Trains with the plain softmax and with logQ, each without and with self-supervision, and compares them.")
         {
             _out, _items, _users, _epochs, _seed,
         };

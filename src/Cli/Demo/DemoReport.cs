@@ -9,14 +9,36 @@ namespace Twintail.Cli.Demo;
 internal sealed class DemoReport(
     string folder, int k, SyntheticOptions catalogue, LoadedDataset data, IReadOnlyList<DemoOutcome> models, IReadOnlyList<DemoOutcome> all)
 {
+    /// <summary>Plain in-batch softmax.</summary>
+    public const string Plain = "plain softmax";
+
+    /// <summary>The same with the self-supervised loss.</summary>
+    public const string PlainSsl = "plain + SSL";
+
+    /// <summary>In-batch softmax with logQ correction.</summary>
+    public const string LogQ = "+ logQ";
+
+    /// <summary>The same with the self-supervised loss.</summary>
+    public const string LogQSsl = "+ logQ + SSL";
+
     /// <summary>What is compared.</summary>
     public static readonly string[] Columns = ["all warm", "head", "mid", "tail", "cold", "cold in all"];
 
     /// <summary>How the table is to be read; theory, not a result.</summary>
     public const string Reading =
         "Without correction the in-batch softmax learns log p(item | user) - log p(item): it ranks by affinity with popularity divided out, which "
-        + "favours the tail and gives the head away. With logQ it learns log p(item | user), the order in which items are clicked. So logQ is to be "
-        + "judged by all clicks, and self-supervision, which works on the vectors of rarely clicked items, by what it changes against logQ.";
+        + "favours the tail and gives the head away. With logQ it learns log p(item | user), the order in which items are clicked. So each loss is "
+        + "to be held against the same loss with self-supervision (SSL), which works on the vectors of items that few or none have clicked.";
+
+    private static readonly (string Now, string Before)[] Pairs = [(PlainSsl, Plain), (LogQ, Plain), (LogQSsl, LogQ), (LogQSsl, Plain)];
+
+    /// <summary>What each part changes, paired over the same users, so much narrower than the difference of two intervals.</summary>
+    public IReadOnlyList<DemoOutcome> Differences { get; } = Array.ConvertAll(Pairs, pair =>
+    {
+        DemoOutcome now = models.Single(m => m.Name == pair.Now), before = models.Single(m => m.Name == pair.Before);
+        return new DemoOutcome(
+            $"{now.Name} against {before.Name}", now.Warm.Against(before.Warm), now.Cold.Against(before.Cold), now.All.Against(before.All));
+    });
 
     /// <summary>Recall of an outcome in each of <see cref="Columns"/>.</summary>
     public static Estimate[] Values(DemoOutcome outcome, int k)
@@ -38,12 +60,12 @@ internal sealed class DemoReport(
         string plot = Path.GetFullPath(Path.Combine(folder, "recall.png"));
         File.WriteAllBytes(plot, bars);
 
-        var html = new HtmlReport("Twintail: three models on a long tail");
+        var html = new HtmlReport("Twintail: self-supervision on a long tail");
         html.Text(
             $"A synthetic catalogue of {Tables.Count(catalogue.Items)} items (seed {catalogue.Seed}), of which "
             + $"{Tables.Percent(catalogue.ColdShare)} have no training click, and {Tables.Count(catalogue.Users)} users with tastes; "
-            + $"{DataNotes.Clicks(data.Report)}. The three models differ in nothing but the loss "
-            + $"(linear towers over shared embeddings, id dropout). Everything here was measured in this run "
+            + $"{DataNotes.Clicks(data.Report)}. Tags and brands are symptoms of an item's theme, and most of them are rare. The models differ in "
+            + $"nothing but the loss (linear towers over shared embeddings, id dropout). Everything here was measured in this run "
             + FormattableString.Invariant($"({elapsed.TotalSeconds:F0} s)."),
             lead: true);
         html.Section("Recall by popularity of the item").Picture(bars, $"recall@{k} by slice of popularity for each model");
@@ -63,25 +85,9 @@ internal sealed class DemoReport(
 
     private IReadOnlyList<string> Row(DemoOutcome outcome) => [outcome.Name, .. Values(outcome, k).Select(Tables.Html)];
 
-    // Paired over the same users, so much narrower than the difference of two intervals.
-    private void AddDifferences(HtmlReport html)
-    {
-        html.Section("What each part changes")
-            .Text("Difference to the model before it, user by user. An interval without zero is printed in bold: the choice of users does not explain it.");
-        var rows = new List<IReadOnlyList<string>>();
-        for (int i = 1; i < models.Count; i++)
-        {
-            DemoOutcome now = models[i], before = models[i - 1];
-            var difference = new DemoOutcome(
-                $"{now.Name} against {before.Name}",
-                now.Warm.Against(before.Warm),
-                now.Cold.Against(before.Cold),
-                now.All.Against(before.All));
-            rows.Add([difference.Name, .. Values(difference, k).Select(Signed)]);
-        }
-
-        html.Table(["", .. Columns], rows);
-    }
+    private void AddDifferences(HtmlReport html) => html.Section("What each part changes")
+        .Text("Differences user by user. An interval without zero is printed in bold: the choice of users does not explain it.")
+        .Table(["", .. Columns], Differences.Select(d => (IReadOnlyList<string>)[d.Name, .. Values(d, k).Select(Signed)]));
 
     private void AddFrontier(HtmlReport html)
     {
@@ -103,7 +109,7 @@ internal sealed class DemoReport(
 
     private void AddCurves(HtmlReport html)
     {
-        string[] places = ["plain", "logq", "logq-ssl"];
+        string[] places = ["plain", "plain-ssl", "logq", "logq-ssl"];
         Metrics[] metrics = Array.ConvertAll(places, place => Metrics.Read(Path.Combine(folder, place)));
         foreach (string slice in new[] { "all", "tail" })
         {

@@ -22,7 +22,7 @@ namespace Twintail.Cli.Demo;
 internal sealed record DemoOutcome(string Name, EvaluationReport Warm, EvaluationReport Cold, EvaluationReport All, Curve? Frontier = null);
 
 /// <summary>
-/// Makes a synthetic catalogue, trains (a) with the plain in-batch softmax, (b) with logQ correction, (c) with logQ and self-supervision,
+/// Makes a synthetic catalogue, trains with the plain in-batch softmax and with logQ correction, each without and with self-supervision,
 /// and compares them on the test clicks by slice of popularity. All else is equal; every number is measured in this run.
 /// </summary>
 internal sealed class DemoRun(Screen screen, Twintail.Device device, string folder)
@@ -43,7 +43,7 @@ internal sealed class DemoRun(Screen screen, Twintail.Device device, string fold
     public int Run()
     {
         var watch = Stopwatch.StartNew();
-        SyntheticOptions catalogue = LongTail();
+        SyntheticOptions catalogue = new() { Items = Items, Users = Users, Seed = Seed };
         screen.Note($"making a catalogue of {Tables.Count(Items)} items and {Tables.Count(Users)} users with tastes in {folder}/data");
         DatasetOptions files = SyntheticCatalogue.Generate(catalogue).WriteCsv(Path.Combine(folder, "data"));
         LoadedDataset data = DataNotes.Read(screen, files);
@@ -66,6 +66,7 @@ internal sealed class DemoRun(Screen screen, Twintail.Device device, string fold
         DemoReport report = new(folder, K, catalogue, data, outcomes, all);
         (string plot, string html) = report.Write(watch.Elapsed);
         screen.Show(Table(all));
+        screen.Show(Differences(report));
         screen.Show("head, mid and tail: clicks on items with training clicks, these ranked. cold: clicks on items without any, these ranked.");
         screen.Show("cold in all: the same clicks with every item in the ranking.");
         screen.Show(DemoReport.Reading);
@@ -78,28 +79,10 @@ internal sealed class DemoRun(Screen screen, Twintail.Device device, string fold
             ["report"] = html,
             ["seconds"] = watch.Elapsed.TotalSeconds,
             ["models"] = new JsonArray([.. all.Select(Json)]),
+            ["differences"] = new JsonArray([.. report.Differences.Select(Json)]),
         });
         return 0;
     }
-
-    /// <summary>
-    /// A sparse long tail: few clicks, a fifth of the items new, and tags and brands of which most are rare too, so that what
-    /// they stand for is to be learnt from the company they keep rather than from clicks: what self-supervision is about.
-    /// </summary>
-    private SyntheticOptions LongTail() => new()
-    {
-        Items = Items,
-        Users = Users,
-        Seed = Seed,
-        ClicksPerUser = 12,
-        ColdShare = 0.2,
-        Tags = 576,
-        Brands = 800,
-        VocabularyExponent = 0.7,
-        ZipfExponent = 0.5,
-        TasteStrength = 12,
-        Unexplained = 0.3,
-    };
 
     private List<(string Name, string Place, TrainingOptions Options)> Variants()
     {
@@ -120,18 +103,20 @@ internal sealed class DemoRun(Screen screen, Twintail.Device device, string fold
             Patience = 0,
             Seed = Seed,
             Threads = device.Info.Threads,
-            Alpha = 0.3f,
-            SelfTemperature = 0.3f, // at 0.1 the loss tells near duplicates apart, and takes recall from new items
-            MaskRate = 0.2f, // mild: views that keep most of an item stay among its neighbours in taste
-            ValueRate = 0.2f,
+            Alpha = 0.5f,
+            SelfTemperature = 0.2f,
             Correction = Correction.None,
             Augmentation = Transforms.None,
         };
+        // Two halves of an item's features: to tell which belong together, the model has to learn what rare values stand for.
+        const Transforms Halves = Transforms.Complementary;
+        TrainingOptions logQ = plain with { Correction = Correction.LogQ };
         return
         [
-            ("plain softmax", "plain", plain),
-            ("+ logQ", "logq", plain with { Correction = Correction.LogQ }),
-            ("+ logQ + SSL", "logq-ssl", plain with { Correction = Correction.LogQ, Augmentation = Transforms.RandomMask | Transforms.ValueDropout }),
+            (DemoReport.Plain, "plain", plain),
+            (DemoReport.PlainSsl, "plain-ssl", plain with { Augmentation = Halves }),
+            (DemoReport.LogQ, "logq", logQ),
+            (DemoReport.LogQSsl, "logq-ssl", logQ with { Augmentation = Halves }),
         ];
     }
 
@@ -176,16 +161,31 @@ internal sealed class DemoRun(Screen screen, Twintail.Device device, string fold
         Table table = Tables.Create($"recall@{K} on the test clicks, with 95 % intervals over users", ["model", .. DemoReport.Columns]);
         foreach (DemoOutcome outcome in outcomes)
         {
-            table.Row([outcome.Name, .. DemoReport.Values(outcome, K).Select(Short)]);
+            table.Row([outcome.Name, .. DemoReport.Values(outcome, K).Select(value => Short(value))]);
         }
 
         return table;
     }
 
-    private static string Short(Estimate value) => double.IsNaN(value.Low)
-        ? Tables.Number(value.Value)
-        : value.Value.ToString(".000", CultureInfo.InvariantCulture)
-            + " ±" + ((value.High - value.Low) / 2).ToString(".000", CultureInfo.InvariantCulture);
+    private static Table Differences(DemoReport report)
+    {
+        Table table = Tables.Create($"differences in recall@{K}, user by user, with 95 % intervals", ["", .. DemoReport.Columns]);
+        foreach (DemoOutcome difference in report.Differences)
+        {
+            table.Row([difference.Name, .. DemoReport.Values(difference, K).Select(value => Short(value, signed: true))]);
+        }
+
+        return table;
+    }
+
+    private static string Short(Estimate value, bool signed = false)
+    {
+        string format = signed ? "+.000;-.000;.000" : ".000";
+        return double.IsNaN(value.Low)
+            ? Tables.Number(value.Value, signed)
+            : value.Value.ToString(format, CultureInfo.InvariantCulture)
+                + " ±" + ((value.High - value.Low) / 2).ToString(".000", CultureInfo.InvariantCulture);
+    }
 
     private static JsonObject Json(DemoOutcome outcome) => new()
     {

@@ -8,7 +8,7 @@ namespace Twintail.Data;
 /// <summary>An item of a synthetic catalogue.</summary>
 /// <param name="Id">External id.</param>
 /// <param name="Genres">One or two.</param>
-/// <param name="Tags">Two to six.</param>
+/// <param name="Tags">One to six.</param>
 /// <param name="Brand">Who made it.</param>
 /// <param name="Tier">A level that follows from the brand: related features are what the correlated mask is about.</param>
 /// <param name="Price">Follows the brand's level.</param>
@@ -31,9 +31,11 @@ public sealed record SyntheticUser(string Id, string AgeGroup, string Country);
 public sealed record SyntheticClick(int User, int Item, long Time, string Split);
 
 /// <summary>
-/// A catalogue with a long tail and users with tastes, drawn from a seed. Each item has a character, a vector that its genres, tags and
-/// brand tell in part; its tags and brand are drawn with probability proportional to exp( coherence · ⟨lean_i, value⟩ ) / (r + 5)^v, r the
-/// number of the value, so that most values can be rare and are known only by the company they keep; each user a taste, a price they like, three brands that they are loyal to, and a weight w (uniform in [0, 1.5]) that
+/// A catalogue with a long tail and users with tastes, drawn from a seed. Each item has a theme (one of 144, twelve in each genre) and a
+/// character, a vector near its theme's. Features are symptoms of the theme, as what people tag, name and file things by is: up to six tags
+/// and a brand of the theme's own vocabulary, a share of them stray ones of any theme. A theme has many tags, used with probabilities
+/// proportional to 1 / (n + 2)^v, so that most are rare and are known by the company they keep rather than by clicks. Each user has a taste
+/// (between two themes), a price they like, three brands that they are loyal to, and a weight w (uniform in [0, 1.5]) that
 /// says how much they follow the crowd. User u draws items without replacement with probability proportional to
 /// exp( strength · cos(taste_u, character_i) − (log price_i − liking_u)² / 2 + loyalty · [u loves brand_i] ) / (rank_i + 10)^(s w_u), where
 /// the rank of an item in popularity has nothing to do with its features. Clicks on the cold items go to valid_cold and test_cold; of the
@@ -45,6 +47,7 @@ public sealed class SyntheticCatalogue
     private const double ValidShare = 0.10;
     private const int LeastClicks = 5;
     private const int LovedBrands = 3;
+    private const double SecondGenre = 0.4;
     private const double MostCrowd = 1.5;
     private const long Start = 1_700_000_000;
     private const int Day = 86_400;
@@ -66,7 +69,7 @@ public sealed class SyntheticCatalogue
     {
         Options = options;
         _random = new Xoshiro(options.Seed);
-        _latent = new Latent(_random, options.Tags, options.Brands);
+        _latent = new Latent(_random, options.Tags, options.Brands, options.VocabularyExponent);
         _characters = new double[options.Items][];
         _logPrices = new double[options.Items];
         _brands = new int[options.Items];
@@ -157,43 +160,35 @@ public sealed class SyntheticCatalogue
 
     private SyntheticItem MakeItem(int row)
     {
-        int genre = _random.Below(_latent.Genres.Length);
-        int[] genres = _random.Uniform() < 0.4 ? new[] { genre, _random.Below(_latent.Genres.Length) }.Distinct().ToArray() : [genre];
-        double[] theme = new double[Latent.Length];
-        foreach (int g in genres)
-        {
-            theme = Latent.Add(theme, _latent.Genres[g], 1.0 / genres.Length);
-        }
-
-        double[] unexplained = _random.Direction(Latent.Length);
-        double[] lean = Latent.Add(theme, unexplained, 0.5);
-        int[] tags = Draw(2 + _random.Below(5), _latent.Tags.Count, t => Options.Coherence * Latent.Dot(lean, _latent.Tags[t].Vector) + Usage(t % (_latent.Tags.Count / _latent.Genres.Length)) + (genres.Contains(_latent.Tags[t].Genre) ? 2 : 0));
-        int brand = Draw(1, _latent.Brands.Count, b => Options.Coherence * Latent.Dot(lean, _latent.Brands[b].Vector) + Usage(b))[0];
-        double[] told = theme;
-        foreach (int tag in tags)
-        {
-            told = Latent.Add(told, _latent.Tags[tag].Vector, 1.0 / tags.Length);
-        }
-
-        told = Latent.Normalize(Latent.Add(told, _latent.Brands[brand].Vector, 0.5));
-        double hidden = Options.Unexplained;
-        _characters[row] = Latent.Normalize(Latent.Add(Array.ConvertAll(told, x => x * (1 - hidden)), unexplained, hidden));
+        int theme = _random.Below(Latent.ThemeCount);
+        int genre = Latent.GenreOf(theme), second = _random.Below(Latent.GenreNames.Length);
+        int[] genres = _random.Uniform() < SecondGenre && second != genre ? [genre, second] : [genre];
+        double own = Options.Unexplained;
+        double[] told = Array.ConvertAll(_latent.Themes[theme], x => x * (1 - own));
+        _characters[row] = Latent.Normalize(Latent.Add(told, _random.Direction(Latent.Length), own));
+        string[] tags = [.. Enumerable.Range(0, 2 + _random.Below(5)).Select(_ => Latent.TagName(OrStray(theme), _latent.DrawTag(_random))).Distinct()];
+        int brand = MakeBrand(theme);
         double level = _latent.Brands[brand].Level + (0.3 * _random.Normal());
         _logPrices[row] = level;
         _brands[row] = brand;
         return new SyntheticItem(
             "i" + (row + 1).ToString("D5", CultureInfo.InvariantCulture),
             Array.ConvertAll(genres, g => Latent.GenreNames[g]),
-            Array.ConvertAll(tags, t => _latent.Tags[t].Name),
-            _latent.Brands[brand].Name,
+            tags,
+            Latent.BrandName(brand),
             Tiers[level < -0.8 ? 0 : level < 0.3 ? 1 : level < 1.2 ? 2 : 3],
             Math.Round(20 * Math.Exp(0.6 * level), 2),
             1995 + _random.Below(30),
             Colours[_random.Below(Colours.Length)]);
     }
 
-    /// <summary>Logarithm of how often the value with this number is used.</summary>
-    private double Usage(int rank) => -Options.VocabularyExponent * Math.Log(rank + 5);
+    private int OrStray(int theme) => _random.Uniform() < Options.Stray ? _random.Below(Latent.ThemeCount) : theme;
+
+    private int MakeBrand(int theme)
+    {
+        int[] home = _latent.BrandsByTheme[OrStray(theme)];
+        return home.Length == 0 ? _random.Below(_latent.Brands.Length) : home[_random.Below(home.Length)];
+    }
 
     private double[] MakePopularity()
     {
@@ -219,12 +214,11 @@ public sealed class SyntheticCatalogue
 
     private SyntheticUser MakeUser(int user, List<SyntheticClick> clicks)
     {
-        int favourite = _random.Below(_latent.Genres.Length);
-        double[] taste = Latent.Add(_latent.Genres[favourite], _latent.Genres[_random.Below(_latent.Genres.Length)], _random.Uniform());
-        taste = Latent.Normalize(Latent.Add(taste, _latent.Tags[_random.Below(_latent.Tags.Count)].Vector, 0.7));
+        int favourite = _random.Below(Latent.ThemeCount), other = _random.Below(Latent.ThemeCount);
+        double[] taste = Latent.Normalize(Latent.Add(_latent.Themes[favourite], _latent.Themes[other], _random.Uniform()));
         double liking = 0.7 * _random.Normal();
         double crowd = MostCrowd * _random.Uniform();
-        int[] loved = Draw(LovedBrands, _latent.Brands.Count, b => Options.TasteStrength * Latent.Dot(taste, _latent.Brands[b].Vector));
+        int[] loved = Draw(LovedBrands, _latent.Brands.Length, b => Options.TasteStrength * Latent.Dot(taste, _latent.Themes[_latent.Brands[b].Theme]));
         double spread = Math.Log(Options.ClicksPerUser) + (0.6 * _random.Normal()) - 0.18;
         int count = Math.Clamp((int)Math.Round(Math.Exp(spread)), LeastClicks, Options.Items / 2);
         int[] items = Draw(count, Options.Items, i =>
@@ -235,7 +229,7 @@ public sealed class SyntheticCatalogue
         });
         _random.Shuffle(items);
         AddClicks(user, items, clicks);
-        int age = _random.Uniform() < 0.7 ? favourite % Ages.Length : _random.Below(Ages.Length);
+        int age = _random.Uniform() < 0.7 ? Latent.GenreOf(favourite) % Ages.Length : _random.Below(Ages.Length);
         return new SyntheticUser(
             "u" + (user + 1).ToString("D5", CultureInfo.InvariantCulture), Ages[age], Countries[_random.Below(Countries.Length)]);
     }

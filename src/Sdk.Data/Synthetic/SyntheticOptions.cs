@@ -4,40 +4,40 @@ namespace Twintail.Data;
 public sealed record SyntheticOptions
 {
     /// <summary>Items of the catalogue.</summary>
-    public int Items { get; init; } = 4000;
+    public int Items { get; init; } = 6000;
 
     /// <summary>Users.</summary>
-    public int Users { get; init; } = 6000;
+    public int Users { get; init; } = 4000;
 
     /// <summary>Mean number of clicks of a user; the numbers follow a log-normal law, at least 5.</summary>
-    public double ClicksPerUser { get; init; } = 16;
+    public double ClicksPerUser { get; init; } = 12;
 
     /// <summary>Share of the items that have no training click; the clicks on them are the splits "valid_cold" and "test_cold".</summary>
-    public double ColdShare { get; init; } = 0.1;
+    public double ColdShare { get; init; } = 0.3;
 
     /// <summary>Exponent s of the popularity 1 / (rank + 10)^s, for a user who follows the crowd like others.</summary>
-    public double ZipfExponent { get; init; } = 0.8;
+    public double ZipfExponent { get; init; } = 1;
 
     /// <summary>How much taste weighs against popularity: the range of the utility that comes from taste.</summary>
-    public double TasteStrength { get; init; } = 8;
+    public double TasteStrength { get; init; } = 10;
 
     /// <summary>What it adds to the utility of an item that its brand is one of the three that the user is loyal to.</summary>
-    public double Loyalty { get; init; } = 4;
+    public double Loyalty { get; init; } = 2;
 
-    /// <summary>Share of an item's character (as length of a vector) that none of its features tells.</summary>
-    public double Unexplained { get; init; } = 0.5;
+    /// <summary>Share of an item's character (as length of a vector) that is its own, not its theme's: no feature tells it.</summary>
+    public double Unexplained { get; init; } = 0.25;
 
-    /// <summary>Different tags, a multiple of 12 (as many for each genre) up to 1872.</summary>
-    public int Tags { get; init; } = 144;
+    /// <summary>Different tags, a multiple of 144: as many for each theme.</summary>
+    public int Tags { get; init; } = 5760;
 
     /// <summary>Different brands.</summary>
-    public int Brands { get; init; } = 200;
+    public int Brands { get; init; } = 800;
 
-    /// <summary>Exponent v of how often a tag or brand is used: 1 / (r + 5)^v for number r; 0: all alike. More makes most of them rare.</summary>
-    public double VocabularyExponent { get; init; }
+    /// <summary>Exponent v of how often a theme's tags are used: 1 / (n + 2)^v for number n; 0: all alike. More makes most of them rare.</summary>
+    public double VocabularyExponent { get; init; } = 0.7;
 
-    /// <summary>How closely an item's tags and brand go with its theme, and so with each other.</summary>
-    public double Coherence { get; init; } = 3;
+    /// <summary>Share of the tags and brands that have nothing to do with the item's theme.</summary>
+    public double Stray { get; init; } = 0.1;
 
     /// <summary>Seed of everything random.</summary>
     public long Seed { get; init; } = 1;
@@ -53,10 +53,10 @@ public sealed record SyntheticOptions
         Check("zipf_exponent", ZipfExponent, ZipfExponent is >= 0 and <= 3, "a number in [0, 3]");
         Check("taste_strength", TasteStrength, TasteStrength is >= 0 and <= 50, "a number in [0, 50]");
         Check("loyalty", Loyalty, Loyalty is >= 0 and <= 50, "a number in [0, 50]");
-        Check("tags", Tags, Tags is >= 12 and <= 1872 && Tags % 12 == 0, "a multiple of 12 from 12 to 1872");
+        Check("tags", Tags, Tags >= 144 && Tags % 144 == 0, "a multiple of 144, at least 144");
         Check("brands", Brands, Brands >= 3, "at least 3");
         Check("vocabulary_exponent", VocabularyExponent, VocabularyExponent is >= 0 and <= 3, "a number in [0, 3]");
-        Check("coherence", Coherence, Coherence is >= 0 and <= 50, "a number in [0, 50]");
+        Check("stray", Stray, Stray is >= 0 and <= 1, "a number in [0, 1]");
         Check("unexplained", Unexplained, Unexplained is >= 0 and <= 1, "a number in [0, 1]");
     }
 

@@ -8,7 +8,7 @@ internal static class TinyTraining
     private static readonly Lazy<string> Folder = new(() => Directory.CreateTempSubdirectory("twintail-cli-").FullName);
 
     private static readonly Lazy<DatasetOptions> Files = new(() =>
-        SyntheticCatalogue.Generate(new SyntheticOptions { Items = 200, Users = 150, Seed = 3 }).WriteCsv(Path.Combine(Folder.Value, "data")));
+        SyntheticCatalogue.Generate(new SyntheticOptions { Items = 200, Users = 150, ClicksPerUser = 16, ColdShare = 0.1, Tags = 288, Brands = 40, Seed = 3 }).WriteCsv(Path.Combine(Folder.Value, "data")));
 
     private static readonly Lazy<string> Trained = new(() =>
     {

@@ -7,7 +7,7 @@ namespace Twintail.Tests.Data;
 [TestFixture]
 internal sealed class SyntheticTests
 {
-    private static readonly SyntheticOptions Small = new() { Items = 600, Users = 500, Seed = 7 };
+    private static readonly SyntheticOptions Small = new() { Items = 600, Users = 500, Tags = 1440, Brands = 100, Seed = 7 };
 
     private readonly SyntheticCatalogue _catalogue = SyntheticCatalogue.Generate(Small);
 
@@ -85,26 +85,38 @@ internal sealed class SyntheticTests
     }
 
     [Test]
-    public void VocabulariesCanHaveALongTailAndGoTogether()
+    public void TagsTellTheThemeAndMostAreRare()
     {
-        SyntheticOptions rare = Small with { Tags = 576, Brands = 400, VocabularyExponent = 1, Coherence = 6 };
-        SyntheticCatalogue catalogue = SyntheticCatalogue.Generate(rare);
+        SyntheticCatalogue even = SyntheticCatalogue.Generate(Small with { VocabularyExponent = 0 });
+        SyntheticCatalogue steep = SyntheticCatalogue.Generate(Small with { VocabularyExponent = 2 });
+        SyntheticCatalogue stray = SyntheticCatalogue.Generate(Small with { Stray = 1 });
         Assert.Multiple(() =>
         {
-            Assert.That(new SyntheticOptions { Tags = 1872 }.Validate, Throws.Nothing);
-            Assert.That(MostUsed(catalogue), Is.GreaterThan(1.3 * MostUsed(SyntheticCatalogue.Generate(rare with { VocabularyExponent = 0 }))));
-            Assert.That(AtHome(catalogue), Is.GreaterThan(AtHome(SyntheticCatalogue.Generate(rare with { Coherence = 0 })) + 0.1));
+            Assert.That(MostUsed(steep), Is.GreaterThan(1.5 * MostUsed(even)));
+            Assert.That(Agreeing(_catalogue), Is.GreaterThan(0.7));
+            Assert.That(Agreeing(stray), Is.LessThan(0.05));
+            Assert.That(AtHome(_catalogue), Is.GreaterThan(0.8));
+            Assert.That(AtHome(stray), Is.LessThan(0.2));
         });
 
-        // Share of all uses that the 50 most used tags have.
+        // Share of all uses that the most used tenth of the tags has.
         static double MostUsed(SyntheticCatalogue c)
         {
             int[] uses = [.. c.Items.SelectMany(i => i.Tags).GroupBy(t => t).Select(g => g.Count()).OrderDescending()];
-            return uses.Take(50).Sum() / (double)uses.Sum();
+            return uses.Take(Small.Tags / 10).Sum() / (double)uses.Sum();
         }
 
-        // Share of the items whose brand has another item of the same first genre.
-        static double AtHome(SyntheticCatalogue c) => c.Items.Average(i => c.Items.Any(j => j != i && j.Brand == i.Brand && j.Genres[0] == i.Genres[0]) ? 1.0 : 0.0);
+        // Share of the pairs of an item's tags that are of one theme.
+        static double Agreeing(SyntheticCatalogue c)
+        {
+            bool[] pairs = [.. c.Items.SelectMany(i => i.Tags.SelectMany((a, n) => i.Tags.Skip(n + 1).Select(b => Theme(a) == Theme(b))))];
+            return pairs.Count(same => same) / (double)pairs.Length;
+        }
+
+        // Share of the tags that are of the item's first genre.
+        static double AtHome(SyntheticCatalogue c) => c.Items.SelectMany(i => i.Tags.Select(t => t.Contains($"-{i.Genres[0]}-", StringComparison.Ordinal) ? 1.0 : 0.0)).Average();
+
+        static string Theme(string tag) => tag[..tag.LastIndexOf('-')];
     }
 
     [Test]
@@ -113,7 +125,7 @@ internal sealed class SyntheticTests
         Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { Tags = 100 }));
         Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { Brands = 2 }));
         Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { VocabularyExponent = -1 }));
-        Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { Coherence = double.NaN }));
+        Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { Stray = double.NaN }));
         Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { Items = 3 }));
         Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { ColdShare = 0.9 }));
         Assert.Throws<BadArgumentException>(() => SyntheticCatalogue.Generate(Small with { ZipfExponent = double.NaN }));
