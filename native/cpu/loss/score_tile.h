@@ -35,7 +35,7 @@ constexpr bool scales_columns(Epilogue e) {
          e == Epilogue::given_both;
 }
 
-/// Two vectors of one row, t in and e out.
+/// Two vectors of one row, t in and e out. (See exp2_of_two_rows for where e is in already.)
 template <class M, Epilogue kEpilogue, bool kMarked>
 inline __attribute__((always_inline)) void finish_row(const TileView<M>& tile, int row,
                                                       typename M::T (&x)[2],
@@ -52,7 +52,7 @@ inline __attribute__((always_inline)) void finish_row(const TileView<M>& tile, i
   }
 
   if constexpr (scales_columns(kEpilogue)) {
-    V::exp2_scaled(x, tile.powers);
+    if constexpr (!V::kSharesCoefficients) V::exp2_scaled(x, tile.powers);
   } else {
 #pragma GCC unroll 2
     for (int v = 0; v < 2; ++v) {
@@ -104,9 +104,9 @@ constexpr bool stores(Epilogue e) {
          e == Epilogue::given_both_wide;
 }
 
-/// The first step along the depth of two rows of a tile.
+/// The first step along the depth of two rows of a tile; queries goes on to the next two.
 template <class M>
-inline __attribute__((always_inline)) void start_two_rows(const typename M::Element* queries,
+inline __attribute__((always_inline)) void start_two_rows(const typename M::Element*& queries,
                                                           int64_t stride,
                                                           const typename M::Element* candidates,
                                                           typename M::T (&even)[2],
@@ -119,6 +119,9 @@ inline __attribute__((always_inline)) void start_two_rows(const typename M::Elem
   even[1] = M::multiply(q, c1);
   odd[0] = M::multiply(r, c0);
   odd[1] = M::multiply(r, c1);
+  queries += 2 * stride;
+  // Otherwise seven addresses are kept at once, on the stack.
+  asm("" : "+r"(queries));
 }
 
 /// The other steps, of all rows. One cache line of each of next_panel and upcoming, if there is one,
@@ -150,6 +153,22 @@ inline __attribute__((always_inline)) void multiply_tile(
   }
 }
 
+/// Coefficients are vectors, and loading them for each row takes longer than multiplying by them does.
+/// So two rows share them, where there are registers for it.
+template <class M>
+inline __attribute__((always_inline)) void exp2_of_two_rows(const float* powers, bool share,
+                                                            typename M::T (&even)[2],
+                                                            typename M::T (&odd)[2]) {
+  using V = typename M::Vec;
+  if (share) {
+    V::exp2_scaled_rows(even[0], odd[0], powers);
+    V::exp2_scaled_rows(even[1], odd[1], powers + V::kLanes);
+  } else {
+    V::exp2_scaled(even, powers);
+    V::exp2_scaled(odd, powers);
+  }
+}
+
 /// The end of a tile, and the first step of the panel's next one in between: the exponentials are
 /// long chains of dependent instructions, which leave multipliers idle that others can use.
 template <class M, Epilogue kEpilogue, bool kMarked>
@@ -160,18 +179,23 @@ inline __attribute__((always_inline)) void finish_tile(const TileView<M>& tile,
                                                        typename M::T (&x)[M::kTileRows][2]) {
   using V = typename M::Vec;
   constexpr int kRows = M::kTileRows, kLanes = V::kLanes;
+  // Two rows start again only after the exponentials of the next two, which have their registers until then.
+  constexpr bool kLate = V::kSharesCoefficients && scales_columns(kEpilogue);
   typename M::T column_sums[2] = {V::zero(), V::zero()};
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; i += 2) {
+    if constexpr (kLate) {
+      exp2_of_two_rows<M>(tile.powers, i > 0, x[i], x[i + 1]);
+      if (i > 0) start_two_rows<M>(next_queries, stride, candidates, x[i - 2], x[i - 1]);
+    }
     finish_row<M, kEpilogue, kMarked>(tile, i, x[i], column_sums);
     finish_row<M, kEpilogue, kMarked>(tile, i + 1, x[i + 1], column_sums);
     if constexpr (stores(kEpilogue)) {
       M::store_weights(tile.weights, tile.pairs, i, x[i], x[i + 1]);
     }
-    start_two_rows<M>(next_queries, stride, candidates, x[i], x[i + 1]);
-    next_queries += 2 * stride;
-    // Otherwise seven addresses are kept at once, on the stack.
-    asm("" : "+r"(next_queries));
+    if (!kLate || i + 2 == kRows) {
+      start_two_rows<M>(next_queries, stride, candidates, x[i], x[i + 1]);
+    }
   }
   if constexpr (kEpilogue == Epilogue::sum_columns) {
     V::store(tile.column_sums, V::add(V::load(tile.column_sums), column_sums[0]));
@@ -247,9 +271,10 @@ void scores(const ScoreArgs& a) {
         is_upcoming ? static_cast<const Element*>(a.upcoming) + p * upcoming_elements : next_panel;
     const int64_t upcoming_bytes = 4 * (is_upcoming ? upcoming_elements : panel_elements);
     typename M::T x[kRows][2];
+    const Element* first = queries;
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; i += 2) {
-      start_two_rows<M>(queries + i * a.query_stride, a.query_stride, c, x[i], x[i + 1]);
+      start_two_rows<M>(first, a.query_stride, c, x[i], x[i + 1]);
     }
     for (int64_t r = 0; r < a.row_tiles; ++r) {
       const Element* q = queries + r * kRows * a.query_stride;

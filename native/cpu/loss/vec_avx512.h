@@ -14,6 +14,7 @@ namespace {
 struct Vec512 {
   using T = __m512;
   static constexpr int kLanes = 16;
+  static constexpr bool kSharesCoefficients = true;
 
   static T zero() { return _mm512_setzero_ps(); }
   static T set1(float x) { return _mm512_set1_ps(x); }
@@ -84,6 +85,34 @@ struct Vec512 {
         "vscalefps %1, %5, %1"
         : "+v"(t[0]), "+v"(t[1]), "=&v"(f), "=&v"(g), "=&v"(p), "=&v"(q)
         : "r"(powers), "m"(*reinterpret_cast<const float(*)[192]>(powers)));
+  }
+
+  /// The same for one vector of each of two rows: coefficients are loaded once.
+  static void exp2_scaled_rows(T& a, T& b, const float* powers) {
+    T f, g, p, q, c;
+    asm("vreduceps $0x09, %0, %2\n\t"
+        "vreduceps $0x09, %1, %3\n\t"
+        "vmovaps 0(%7), %4\n\t"
+        "vmovaps 128(%7), %6\n\t"
+        "vmovaps %4, %5\n\t"
+        "vfmadd213ps %6, %2, %4\n\t"
+        "vfmadd213ps %6, %3, %5\n\t"
+        "vmovaps 256(%7), %6\n\t"
+        "vfmadd213ps %6, %2, %4\n\t"
+        "vfmadd213ps %6, %3, %5\n\t"
+        "vmovaps 384(%7), %6\n\t"
+        "vfmadd213ps %6, %2, %4\n\t"
+        "vfmadd213ps %6, %3, %5\n\t"
+        "vmovaps 512(%7), %6\n\t"
+        "vfmadd213ps %6, %2, %4\n\t"
+        "vfmadd213ps %6, %3, %5\n\t"
+        "vmovaps 640(%7), %6\n\t"
+        "vfmadd213ps %6, %2, %4\n\t"
+        "vfmadd213ps %6, %3, %5\n\t"
+        "vscalefps %0, %4, %0\n\t"
+        "vscalefps %1, %5, %1"
+        : "+v"(a), "+v"(b), "=&v"(f), "=&v"(g), "=&v"(p), "=&v"(q), "=&v"(c)
+        : "r"(powers), "m"(*reinterpret_cast<const float(*)[176]>(powers)));
   }
 
   static double dot(const float* x, const float* y, int d) {
