@@ -10,7 +10,7 @@ namespace tt::cpu::loss {
 // With a constant shift one pass does it all. Where the range is too wide for one, a first pass finds
 // the rows' maxima; for the loss alone it also sums, relative to them, and that is all.
 void Solver::solve_directed() {
-  const bool gradient = wants_gradient();
+  const bool gradient = wants_gradient(problem_);
   const auto finish = [&](const Block& block) {
     for (int r = 0; r < block.count; ++r) directed_row(block, r, gradient);
   };

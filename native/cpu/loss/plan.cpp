@@ -15,6 +15,7 @@ constexpr int64_t kBlockBytes = 64 << 10;
 constexpr int64_t kLeastBlockRows = 28;
 constexpr int64_t kChunkColumns = 512;  // exponentials stay in L2 until row_products read them
 constexpr int64_t kTurnColumns = 128;
+constexpr int64_t kSingleBlocks = 24;
 constexpr int64_t kBlockMultiple = 4;  // so that few threads share the blocks evenly
 
 int64_t round_up(int64_t x, int64_t to) {
@@ -38,9 +39,13 @@ Plan::Plan(const Problem& problem, const Kernels& kernels) {
   const int64_t fitting = kBlockBytes * width / (static_cast<int64_t>(sizeof(float)) * columns);
   const int64_t block_rows = std::clamp(fitting, kLeastBlockRows, kBlockRows);
   const int64_t block_tiles = std::max<int64_t>(1, block_rows / kernels.tile_rows);
-  blocks = (row_tiles + block_tiles - 1) / block_tiles;
-  blocks = std::min(row_tiles, round_up(blocks, kBlockMultiple));
-  most_tiles = static_cast<int>((row_tiles + blocks - 1) / blocks);
+  // Without gradients nothing is done once a block, so they end with small ones: threads that lag behind, since
+  // they had to wake up, leave those to others.
+  single_blocks = wants_gradient(problem) ? 0 : std::min(row_tiles / 8, kSingleBlocks);
+  const int64_t tiles = row_tiles - single_blocks;
+  const int64_t shared = round_up((tiles + block_tiles - 1) / block_tiles, kBlockMultiple);
+  blocks = std::min(tiles, shared) + single_blocks;
+  most_tiles = static_cast<int>(first_tile(1));
   most_rows = static_cast<int64_t>(most_tiles) * kernels.tile_rows;
   chunk_panels = static_cast<int>(kChunkColumns / kernels.panel_columns);
   turn_panels = static_cast<int>(kTurnColumns / kernels.panel_columns);

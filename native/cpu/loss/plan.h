@@ -3,6 +3,7 @@
 #ifndef TWINTAIL_CPU_LOSS_PLAN_H
 #define TWINTAIL_CPU_LOSS_PLAN_H
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels.h"
@@ -20,12 +21,18 @@ struct Plan {
   int64_t rows, columns;  // padded
 
   int64_t blocks;
-  int most_tiles;     // of a block
-  int64_t most_rows;  // of a block
-  int chunk_panels;   // scored together, then multiplied while hot
-  int turn_panels;    // granularity at which blocks follow each other through V
+  int64_t single_blocks;  // the last ones, of one tile each
+  int most_tiles;         // of a block
+  int64_t most_rows;      // of a block
+  int chunk_panels;       // scored together, then multiplied while hot
+  int turn_panels;        // granularity at which blocks follow each other through V
 
-  int64_t first_tile(int64_t block) const { return block * row_tiles / blocks; }
+  /// Blocks with a tile more than others come first, so that threads which take turns end together.
+  int64_t first_tile(int64_t block) const {
+    const int64_t shared_blocks = blocks - single_blocks, shared_tiles = row_tiles - single_blocks;
+    if (block >= shared_blocks) return shared_tiles + (block - shared_blocks);
+    return block * (shared_tiles / shared_blocks) + std::min(block, shared_tiles % shared_blocks);
+  }
 };
 
 /// Exponents are kept in units of log 2, shifted by a constant where float's range allows it.

@@ -33,6 +33,11 @@ struct Problem {
   float* grad_inverse_temperature;
 };
 
+inline bool wants_gradient(const Problem& p) {
+  return p.grad_queries != nullptr || p.grad_candidates != nullptr ||
+         p.grad_inverse_temperature != nullptr;
+}
+
 void solve(Context& context, const Problem& problem);
 
 /// Throws TT_BAD_ARGUMENT naming name[i] for the first value that is not finite; NULL is fine.

@@ -56,11 +56,6 @@ Solver::Solver(Context& context, const Problem& problem)
   round_ = round_ && !kernels_.pairs;
 }
 
-bool Solver::wants_gradient() const {
-  return problem_.grad_queries != nullptr || problem_.grad_candidates != nullptr ||
-         problem_.grad_inverse_temperature != nullptr;
-}
-
 double Solver::weight(int64_t i) const {
   return problem_.weights != nullptr ? problem_.scale * problem_.weights[i] : problem_.scale;
 }
@@ -81,13 +76,13 @@ void Solver::weigh() {
 
 void Solver::run() {
   weigh();
-  if (wants_gradient()) {
+  if (wants_gradient(problem_)) {
     columns_wanted_ = problem_.grad_candidates != nullptr;
     // The temperature's gradient falls off either side.
     rows_wanted_ = problem_.grad_queries != nullptr || !columns_wanted_;
   }
   row_loss_ = scope_.get<double>(static_cast<size_t>(problem_.n));
-  if (wants_gradient()) {
+  if (wants_gradient(problem_)) {
     coefficient_ = scope_.get<float>(static_cast<size_t>(problem_.n));
     along_ = scope_.get<double>(
         static_cast<size_t>(rows_wanted_ ? problem_.n : std::max(problem_.n, problem_.m)));

@@ -35,7 +35,6 @@ class Solver {
   };
 
   // solver.cpp
-  bool wants_gradient() const;
   void weigh();
   void take_packed(View& view, bool tiles, bool panels, bool rows);
   void pack();

@@ -20,7 +20,7 @@ double log2_or_nothing(double sum) {
 
 void Solver::solve_symmetric() {
   const auto n = static_cast<size_t>(problem_.n);
-  const bool gradient = wants_gradient();
+  const bool gradient = wants_gradient(problem_);
   double* row_log2 = scope_.get<double>(n);
   double* column_log2 = scope_.get<double>(n);
   symmetric_sums(row_log2, column_log2);
@@ -96,7 +96,7 @@ void Solver::symmetric_term(int64_t i, double row_log2, double column_log2) {
   const RowTerm row = row_term(row_log2, log2_positive);
   const RowTerm column = row_term(column_log2, log2_positive);
   write_row(i, 0.5 * (row.loss + column.loss), cosine);
-  if (!wants_gradient()) return;
+  if (!wants_gradient(problem_)) return;
 
   const double half = 0.5 * relative_weight(i);
   coefficient_[i] = static_cast<float>(half * (row.share + column.share));
