@@ -35,9 +35,8 @@ void Solver::solve_directed() {
 PassInput Solver::directed_input(Epilogue epilogue) const {
   PassInput input{};
   input.epilogue = epilogue;
-  input.queries = &queries_.packed;
-  input.candidates = &candidates_.packed;
-  input.query_source = problem_.queries;
+  input.queries = &queries_;
+  input.candidates = &candidates_;
   input.bias = bias_;
   input.row_shift = row_shift_;
   input.positives = problem_.positives;

@@ -57,6 +57,7 @@ void Pass::make_room(const PassInput& input, Worker& w) {
     if (pointer == nullptr) pointer = scope_.get<float>(count);
   };
   const bool columns_wanted = input.v != nullptr;
+  take_elements(w.queries, rows * static_cast<size_t>(plan_.stride));
   const size_t chunk =
       static_cast<size_t>(plan_.chunk_panels) * static_cast<size_t>(kernels_.panel_columns);
   if (kernels_.pairs) {
@@ -73,6 +74,25 @@ void Pass::make_room(const PassInput& input, Worker& w) {
   if (input.column_sums != nullptr) take(w.column_sums, columns);
   take(w.dropped, static_cast<size_t>(plan_.panels) * rows);
   take(w.marked, static_cast<size_t>(plan_.panels) * static_cast<size_t>(plan_.most_tiles));
+}
+
+// By the thread that is about to multiply them, and into memory of its own: otherwise most of them would have to be
+// fetched from another core's cache.
+void Pass::pack(const View& queries, int64_t first_row, int tiles, Worker& w) {
+  for (int t = 0; t < tiles; ++t) {
+    const int64_t row = static_cast<int64_t>(t) * kernels_.tile_rows;
+    PackArgs a{};
+    a.source = queries.source + (first_row + row) * problem_.d;
+    a.count = queries.count - first_row - row;
+    a.d = problem_.d;
+    a.width = plan_.width;
+    a.stride = plan_.stride;
+    a.scale = queries.scale;
+    a.round = round_;
+    a.inverse_norm = queries.inverse_norm + first_row + row;
+    a.rows = element(w.queries, row * plan_.stride);
+    kernels_.pack_queries(a);
+  }
 }
 
 void Pass::mark(const PassInput& input, int64_t first_row, int count, int tiles, Worker& w) {
@@ -100,6 +120,7 @@ Block Pass::score(const PassInput& input, int64_t block, Worker& w) {
   const int count = static_cast<int>(std::min<int64_t>(rows, problem_.n - first_row));
   const auto lane_floats = static_cast<size_t>(rows) * static_cast<size_t>(kernels_.lanes);
 
+  pack(*input.queries, first_row, tiles, w);
   mark(input, first_row, count, tiles, w);
   std::memset(w.sums, 0, lane_floats * sizeof(float));
   if (w.maxima != nullptr) std::fill_n(w.maxima, lane_floats, -1e30f);
@@ -113,7 +134,7 @@ Block Pass::score(const PassInput& input, int64_t block, Worker& w) {
   for (int64_t p = 0; p < plan_.panels; p += plan_.chunk_panels) {
     const int64_t column = p * kernels_.panel_columns;
     ScoreArgs a{};
-    a.queries = element(input.queries->tiles, first_row * plan_.stride);
+    a.queries = w.queries;
     a.query_stride = plan_.stride;
     a.row_tiles = tiles;
     a.candidates = element(input.candidates->panels, p * panel_elements);
@@ -178,7 +199,7 @@ void Pass::add_columns(const PassInput& input, int64_t block, Worker& w) {
   const int64_t first_row = first_tile * kernels_.tile_rows;
   if (input.v != nullptr) {
     ScaleArgs s{};
-    s.source = input.query_source + first_row * problem_.d;
+    s.source = input.queries->source + first_row * problem_.d;
     s.count = std::min<int64_t>(rows, problem_.n - first_row);
     s.rows = rows;
     s.d = problem_.d;

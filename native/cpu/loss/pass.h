@@ -13,20 +13,22 @@
 
 namespace tt::cpu::loss {
 
-/// A view's unit vectors in the three layouts that the products want.
-struct Packed {
-  void* tiles = nullptr;   // as queries: [rows][stride], scaled
-  void* panels = nullptr;  // as candidates: [panels][depth][panel_columns]
-  void* rows = nullptr;    // as the operand of row_products: [columns or pairs][stride]
-  float* inverse_norm = nullptr;
+/// Queries or candidates, and their unit vectors in the layouts that the products want of columns. Those of
+/// rows are packed block by block.
+struct View {
+  const float* source;  // [count][d]
+  int64_t count;
+  float scale;                    // on unit vectors that scores are of
+  float* inverse_norm = nullptr;  // [count], written with either layout
+  void* panels = nullptr;         // [panels][depth][panel_columns], scaled
+  void* rows = nullptr;           // the operand of row_products: [columns or pairs][stride]
 };
 
 /// What a pass reads, beyond the plan.
 struct PassInput {
   Epilogue epilogue;
-  const Packed* queries;
-  const Packed* candidates;
-  const float* query_source;         // [n][d], for scaling
+  const View* queries;
+  const View* candidates;
   const float* bias;                 // [columns], as in ScoreArgs
   const float* row_shift = nullptr;  // [rows]
   const float* row_factor = nullptr;
@@ -72,6 +74,7 @@ class Pass {
     std::atomic<int64_t> next;
   };
   struct Worker {
+    void* queries;  // [rows][stride], scaled
     void* weights;  // [panels or chunk][rows][panel_columns]
     void* pairs;    // [panels][rows / 2][panel_columns]
     float *u, *sums, *maxima, *scale, *column_sums;
@@ -83,6 +86,7 @@ class Pass {
   void start(const PassInput& input);
   void make_room(const PassInput& input, Worker& worker);
   Block score(const PassInput& input, int64_t block, Worker& worker);
+  void pack(const View& queries, int64_t first_row, int tiles, Worker& worker);
   void mark(const PassInput& input, int64_t first_row, int count, int tiles, Worker& worker);
   void add_columns(const PassInput& input, int64_t block, Worker& worker);
   void wait_for_turn(int64_t turn, int64_t block);

@@ -51,8 +51,11 @@ Solver::Solver(Context& context, const Problem& problem)
       range_(problem),
       scope_(context.arena),
       pass_(pool_, scope_, problem_, plan_, kernels_, round_ && !kernels_.pairs),
-      queries_{problem.queries, problem.n, {}, nullptr},
-      candidates_{problem.candidates, problem.m, {}, nullptr} {
+      // The scale is always with the queries, also where they are the columns: then both directions of the
+      // symmetric form see the very same scores, and e_ij / (sum of column j) is right to the last bits
+      // although the two come from different passes.
+      queries_{problem.queries, problem.n, static_cast<float>(range_.scale)},
+      candidates_{problem.candidates, problem.m, 1.0f} {
   round_ = round_ && !kernels_.pairs;
 }
 
@@ -88,8 +91,8 @@ void Solver::run() {
         static_cast<size_t>(rows_wanted_ ? problem_.n : std::max(problem_.n, problem_.m)));
   }
   const bool both_ways = problem_.symmetric && range_.wide;  // the exchanged views are scored too
-  take_packed(queries_, true, both_ways, false);
-  take_packed(candidates_, both_ways, true, rows_wanted_);
+  take_packed(queries_, both_ways, false);
+  take_packed(candidates_, true, rows_wanted_);
   pack();
   if (problem_.symmetric) {
     solve_symmetric();
@@ -100,19 +103,13 @@ void Solver::run() {
   finish_totals();
 }
 
-void Solver::take_packed(View& view, bool tiles, bool panels, bool rows) {
-  const auto stride = static_cast<size_t>(plan_.stride);
-  const auto padded_rows = static_cast<size_t>(plan_.rows);
-  const auto padded_columns = static_cast<size_t>(plan_.columns);
-  const auto count = static_cast<size_t>(view.count);
-  view.packed.inverse_norm = scope_.get<float>(count);
-  view.panel_norm = tiles && panels ? scope_.get<float>(count) : view.packed.inverse_norm;
-  if (tiles) view.packed.tiles = scope_.get<float>(padded_rows * stride);
-  if (panels) {
-    view.packed.panels = scope_.get<float>(padded_columns * static_cast<size_t>(plan_.depth));
-  }
+void Solver::take_packed(View& view, bool panels, bool rows) {
+  const auto columns = static_cast<size_t>(plan_.columns);
+  view.inverse_norm = scope_.get<float>(static_cast<size_t>(view.count));
+  if (panels) view.panels = scope_.get<float>(columns * static_cast<size_t>(plan_.depth));
   if (rows) {
-    view.packed.rows = scope_.get<float>(padded_columns / (kernels_.pairs ? 2 : 1) * stride);
+    view.rows =
+        scope_.get<float>(columns / (kernels_.pairs ? 2 : 1) * static_cast<size_t>(plan_.stride));
   }
 }
 
@@ -130,11 +127,9 @@ void Solver::pack() {
   const auto table = static_cast<size_t>(Duplicates::table_size(problem_.m));
   if (problem_.ids != nullptr) id_memory = scope_.get<int32_t>(table + 2 * m);
 
-  // The two lists, then some tiles or panels a block of work.
+  // The two lists, then some panels a block of work.
   constexpr int64_t kGroup = 4;
-  const int64_t tile_groups = ceil_div(plan_.row_tiles, kGroup);
-  const int64_t panel_groups = ceil_div(plan_.panels, kGroup);
-  pool_.run(2 + tile_groups + panel_groups, [&](int64_t block, int) {
+  pool_.run(2 + ceil_div(plan_.panels, kGroup), [&](int64_t block, int) {
     if (block == 0) {
       if (id_memory != nullptr) {
         duplicates_.build(problem_.ids, problem_.m, id_memory, id_memory + table,
@@ -143,17 +138,11 @@ void Solver::pack() {
       return;
     }
     if (block == 1) return link_positives();
-    block -= 2;
-    const bool is_tile = block < tile_groups;
-    const int64_t group = is_tile ? block : block - tile_groups;
-    const int64_t end = std::min((group + 1) * kGroup, is_tile ? plan_.row_tiles : plan_.panels);
-    for (int64_t i = group * kGroup; i < end; ++i) {
-      for (View* view : {&queries_, &candidates_}) {
-        if (is_tile && view->packed.tiles != nullptr) pack_tiles(*view, i);
-        if (!is_tile && view->packed.panels != nullptr) pack_panel(*view, i);
-      }
-      if (is_tile) continue;
-      const int64_t column = i * kernels_.panel_columns;
+    const int64_t first = (block - 2) * kGroup;
+    for (int64_t p = first; p < std::min(first + kGroup, plan_.panels); ++p) {
+      if (queries_.panels != nullptr) pack_panel(queries_, p);
+      pack_panel(candidates_, p);
+      const int64_t column = p * kernels_.panel_columns;
       for (int64_t j = column; j < column + kernels_.panel_columns; ++j) {
         const double bias = j < problem_.m ? column_bias(j) : 0.0;
         bias_[j] = static_cast<float>(range_.wide ? bias : std::exp2(bias));
@@ -165,28 +154,7 @@ void Solver::pack() {
   });
 }
 
-// Always with the queries, also where they are the columns: then both directions of the symmetric form see the very same
-// scores, and e_ij / (sum of column j) is right to the last bits although the two come from different passes.
-float Solver::operand_scale(const View& view) const {
-  return &view == &queries_ ? static_cast<float>(range_.scale) : 1.0f;
-}
-
-void Solver::pack_tiles(View& view, int64_t tile) {
-  const int64_t row = tile * kernels_.tile_rows;
-  PackArgs a{};
-  a.source = view.source + row * problem_.d;
-  a.count = std::max<int64_t>(0, view.count - row);
-  a.d = problem_.d;
-  a.width = plan_.width;
-  a.stride = plan_.stride;
-  a.scale = operand_scale(view);
-  a.round = round_;
-  a.inverse_norm = view.packed.inverse_norm + row;
-  a.rows = element(view.packed.tiles, row * plan_.stride);
-  kernels_.pack_queries(a);
-}
-
-void Solver::pack_panel(View& view, int64_t panel) {
+void Solver::pack_panel(const View& view, int64_t panel) {
   const int64_t column = panel * kernels_.panel_columns;
   PackArgs a{};
   a.source = view.source + column * problem_.d;
@@ -194,13 +162,13 @@ void Solver::pack_panel(View& view, int64_t panel) {
   a.d = problem_.d;
   a.width = plan_.width;
   a.stride = plan_.stride;
-  a.scale = operand_scale(view);
+  a.scale = view.scale;
   a.round = round_;
-  a.inverse_norm = view.panel_norm + column;
-  if (view.packed.rows != nullptr) {
-    a.rows = element(view.packed.rows, column / (kernels_.pairs ? 2 : 1) * plan_.stride);
+  a.inverse_norm = view.inverse_norm + column;
+  if (view.rows != nullptr) {
+    a.rows = element(view.rows, column / (kernels_.pairs ? 2 : 1) * plan_.stride);
   }
-  a.panel = element(view.packed.panels, column * plan_.depth);
+  a.panel = element(view.panels, column * plan_.depth);
   kernels_.pack_candidates(a);
 }
 
@@ -223,7 +191,7 @@ double Solver::positive_cosine(int64_t i) const {
   const int64_t j = positive(i);
   const double dot = kernels_.dot(problem_.queries + i * problem_.d,
                                   problem_.candidates + j * problem_.d, problem_.d);
-  return dot * queries_.packed.inverse_norm[i] * candidates_.packed.inverse_norm[j];
+  return dot * queries_.inverse_norm[i] * candidates_.inverse_norm[j];
 }
 
 void Solver::write_row(int64_t i, double loss, double cosine) {
@@ -238,10 +206,9 @@ void Solver::write_row(int64_t i, double loss, double cosine) {
 // Gradient of row i from its sum over the negatives: u * scale - coefficient * (its positive).
 void Solver::finish_row(int64_t i, float* u, double scale, double coefficient) {
   const int64_t j = positive(i);
-  const float inverse = queries_.packed.inverse_norm[i];
+  const float inverse = queries_.inverse_norm[i];
   kernels_.accumulate(u, static_cast<float>(scale), problem_.candidates + j * problem_.d,
-                      problem_.d,
-                      static_cast<float>(-coefficient * candidates_.packed.inverse_norm[j]));
+                      problem_.d, static_cast<float>(-coefficient * candidates_.inverse_norm[j]));
   float* out = problem_.grad_queries != nullptr ? problem_.grad_queries + i * problem_.d : nullptr;
   along_[i] = kernels_.project(u, problem_.queries + i * problem_.d, problem_.d, inverse,
                                out_factor_ * inverse, out);
@@ -252,7 +219,7 @@ void Solver::finish_columns() {
   const int d = problem_.d;
   const auto add_positive = [&](float* v, int64_t i) {
     kernels_.accumulate(v, 1.0f, problem_.queries + i * d, d,
-                        -coefficient_[i] * queries_.packed.inverse_norm[i]);
+                        -coefficient_[i] * queries_.inverse_norm[i]);
   };
   pool_.run(ceil_div(problem_.m, kGroup), [&](int64_t block, int) {
     const int64_t end = std::min((block + 1) * kGroup, problem_.m);
@@ -263,7 +230,7 @@ void Solver::finish_columns() {
       } else {
         for (int64_t i = first_row_[j]; i >= 0; i = next_row_[i]) add_positive(v, i);
       }
-      const float inverse = candidates_.packed.inverse_norm[j];
+      const float inverse = candidates_.inverse_norm[j];
       const double along =
           kernels_.project(v, problem_.candidates + j * d, d, inverse, out_factor_ * inverse,
                            problem_.grad_candidates + j * d);

@@ -27,20 +27,11 @@ class Solver {
   void run();
 
  private:
-  struct View {  // queries or candidates
-    const float* source;
-    int64_t count;
-    Packed packed;
-    float* panel_norm;  // where packing panels writes norms: not where packing tiles does meanwhile
-  };
-
   // solver.cpp
   void weigh();
-  void take_packed(View& view, bool tiles, bool panels, bool rows);
+  void take_packed(View& view, bool panels, bool rows);
   void pack();
-  float operand_scale(const View& view) const;
-  void pack_tiles(View& view, int64_t tile);
-  void pack_panel(View& view, int64_t panel);
+  void pack_panel(const View& view, int64_t panel);
   void link_positives();
   void finish_columns();
   void finish_totals();
