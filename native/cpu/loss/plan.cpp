@@ -10,9 +10,10 @@ constexpr double kLog2E = 1.4426950408889634;
 // Tuned on Zen 5 (d = 64 and 128, n = m from 1024 to 16384), see docs/performance.md.
 constexpr int64_t kBlockRows = 84;  // V is read and written once a block
 // Of exponentials for each float of the width, while that leaves enough rows: more of them in a block
-// stream the candidates less often, but must stay in L3 themselves.
+// stream the candidates less often, but should stay in L3 themselves. With fewer rows, streaming candidates costs
+// more than exponentials that leave it.
 constexpr int64_t kBlockBytes = 64 << 10;
-constexpr int64_t kLeastBlockRows = 28;
+constexpr int64_t kLeastBlockRows = 56;
 constexpr int64_t kChunkColumns = 512;  // exponentials stay in L2 until row_products read them
 constexpr int64_t kTurnColumns = 128;
 constexpr int64_t kSingleBlocks = 24;
