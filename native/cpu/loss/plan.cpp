@@ -40,9 +40,10 @@ Plan::Plan(const Problem& problem, const Kernels& kernels) {
   const int64_t fitting = kBlockBytes * width / (static_cast<int64_t>(sizeof(float)) * columns);
   const int64_t block_rows = std::clamp(fitting, kLeastBlockRows, kBlockRows);
   const int64_t block_tiles = std::max<int64_t>(1, block_rows / kernels.tile_rows);
-  // Without gradients nothing is done once a block, so they end with small ones: threads that lag behind, since
-  // they had to wake up, leave those to others.
-  single_blocks = wants_gradient(problem) ? 0 : std::min(row_tiles / 8, kSingleBlocks);
+  // Where nothing is summed block by block, they end with small ones: threads that lag behind, since they had to
+  // wake up, leave those to others.
+  const bool sums_blocks = wants_gradient(problem) || problem.symmetric;
+  single_blocks = sums_blocks ? 0 : std::min(row_tiles / 8, kSingleBlocks);
   const int64_t tiles = row_tiles - single_blocks;
   const int64_t shared = round_up((tiles + block_tiles - 1) / block_tiles, kBlockMultiple);
   blocks = std::min(tiles, shared) + single_blocks;
