@@ -25,7 +25,7 @@ COLUMNS = [
     ("cold in all R@20", "all", "all", "recall@20"),
 ]
 CHANGES = [column for column in COLUMNS if column[3] == "recall@20"]
-STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # 97.5 % quantile of t by number of seeds
+STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}  # 97.5 % quantile of t by number of seeds
 
 
 def short(value: float, signed: bool = False) -> str:
