@@ -30,13 +30,6 @@ struct Bfloat16 {
   static Vec16 load(const uint16_t* p, int n) { return Vec16::load_bf16(p, n); }
 };
 
-/// All cache lines of a row. More of them can be under way to the second level than to the first.
-TT_PREFETCHES void prefetch_row(const void* p, size_t bytes) {
-  const char* c = static_cast<const char*>(p);
-  for (size_t at = 0; at < bytes; at += 64) prefetch_far(c + at);
-  if ((reinterpret_cast<uintptr_t>(c) & 63) != 0) prefetch_far(c + bytes - 1);
-}
-
 /// Columns [column, column + V * 16) of all bags; the last vector has `tail` columns where tail > 0.
 template <class Type, int V, bool Tail>
 void pool_columns(const PoolJob& job, int64_t column, int tail) {
@@ -49,7 +42,7 @@ void pool_columns(const PoolJob& job, int64_t column, int tail) {
     return Tail && v == V - 1 ? Type::load(p + 16 * v, tail) : Type::load(p + 16 * v);
   };
   const int32_t* ids = job.ids;
-  for (int i = 0; i < kReadAhead; ++i) prefetch_row(weights + ids[i] * stride, bytes);
+  for (int i = 0; i < kReadAhead; ++i) prefetch_bytes_far(weights + ids[i] * stride, bytes);
   for (int64_t b = 0; b < job.bag_count; ++b) {
     const Bag& bag = job.bags[b];
     if (b + kBagsAhead < job.bag_count) prefetch_write(job.bags[b + kBagsAhead].out + column);
@@ -62,12 +55,17 @@ void pool_columns(const PoolJob& job, int64_t column, int tail) {
         sums[v] = Tail && v == V - 1 ? Vec16::load(out + 16 * v, tail) : Vec16::load(out + 16 * v);
       }
     }
-    for (int32_t i = 0; i < bag.count; ++i) {
-      prefetch_row(weights + ids[i + kReadAhead] * stride, bytes);
+    const int32_t count = bag.count;
+    for (int32_t i = 0; i < count; ++i) {
+      prefetch_bytes_far(weights + ids[i + kReadAhead] * stride, bytes);
       const Element* row = weights + ids[i] * stride;
-      TT_UNROLL for (int v = 0; v < V; ++v) sums[v] = sums[v] + load(row, v);
+      TT_UNROLL for (int s = 0; s < V; ++s) {
+        const int v = scattered<V>(s);
+        sums[v] = sums[v] + load(row, v);
+        keep_order<V>();
+      }
     }
-    ids += bag.count;
+    ids += count;
     if (bag.last && bag.scale != 1.0f) {
       const Vec16 scale = Vec16::all(bag.scale);
       TT_UNROLL for (int v = 0; v < V; ++v) sums[v] = sums[v] * scale;

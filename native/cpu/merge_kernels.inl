@@ -47,7 +47,7 @@ const float* gradient_of(const GradientRows& rows, Lookup lookup) {
 }
 
 TT_PREFETCHES void prefetch_lookup(const MergeJob& job, Lookup lookup) {
-  prefetch_bytes(gradient_of(job.rows, lookup), static_cast<size_t>(job.dim) * sizeof(float));
+  prefetch_bytes_far(gradient_of(job.rows, lookup), static_cast<size_t>(job.dim) * sizeof(float));
   if (job.rows.scales != nullptr) prefetch(job.rows.scales + static_cast<uint32_t>(lookup));
 }
 
@@ -73,7 +73,11 @@ void sum_columns(const SumPart& part) {
   };
   const auto term = [&](Lookup lookup, Vec16* g) {
     const float* p = gradient_of(rows, lookup) + part.column;
-    TT_UNROLL for (int v = 0; v < V; ++v) g[v] = load(p, v);
+    TT_UNROLL for (int s = 0; s < V; ++s) {
+      const int v = scattered<V>(s);
+      g[v] = load(p, v);
+      keep_order<V>();
+    }
     if constexpr (Scaled) {
       const Vec16 scale = Vec16::all(rows.scales[static_cast<uint32_t>(lookup)]);
       TT_UNROLL for (int v = 0; v < V; ++v) g[v] = g[v] * scale;
@@ -288,7 +292,7 @@ TT_PREFETCHES void prefetch_target(const MergeJob& job, int32_t id) {
   const size_t row = static_cast<size_t>(job.dim);
   const size_t at = static_cast<size_t>(id) * row;
   const size_t weight_size = t.dtype == TT_BFLOAT16 ? 2 : 4;
-  prefetch_bytes(static_cast<const char*>(t.weights) + at * weight_size, row * weight_size);
+  prefetch_bytes_far(static_cast<const char*>(t.weights) + at * weight_size, row * weight_size);
   if (t.plan.kind == TT_ROWWISE_ADAGRAD) {
     prefetch(t.state1 + id);
   } else if (t.plan.kind != TT_SGD) {
@@ -332,7 +336,11 @@ void merge_rowwise(const MergeJob& job, const Lookup* lookups, int64_t count, fl
   float* states = job.target.state1;
   const auto term = [&](Lookup lookup, Vec16* g) {
     const float* p = gradient_of(rows, lookup);
-    TT_UNROLL for (int v = 0; v < V; ++v) g[v] = Vec16::load(p + 16 * v);
+    TT_UNROLL for (int s = 0; s < V; ++s) {
+      const int v = scattered<V>(s);
+      g[v] = Vec16::load(p + 16 * v);
+      keep_order<V>();
+    }
     if constexpr (Scaled) {
       const Vec16 scale = Vec16::all(rows.scales[static_cast<uint32_t>(lookup)]);
       TT_UNROLL for (int v = 0; v < V; ++v) g[v] = g[v] * scale;
@@ -354,8 +362,12 @@ void merge_rowwise(const MergeJob& job, const Lookup* lookups, int64_t count, fl
     float* row = weights + int64_t{id} * (16 * V);
     Vec16 w[V];
     Vec16 squares = Vec16::zero();
-    TT_UNROLL for (int v = 0; v < V; ++v) {
+    TT_UNROLL for (int s = 0; s < V; ++s) {
+      const int v = scattered<V>(s);
       w[v] = Vec16::load(row + 16 * v);
+      keep_order<V>();
+    }
+    TT_UNROLL for (int v = 0; v < V; ++v) {
       sums[v] = decayed_gradient(plan, w[v], sums[v]);
       squares = squares + sums[v] * sums[v];
     }

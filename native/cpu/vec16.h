@@ -245,6 +245,28 @@ TT_PREFETCHES void prefetch_bytes(const void* p, size_t bytes) {
   if ((reinterpret_cast<uintptr_t>(c) & 63) != 0) prefetch(c + bytes - 1);
 }
 
+/// The same into the second level, where more lines can be under way than to the first.
+TT_PREFETCHES void prefetch_bytes_far(const void* p, size_t bytes) {
+  const char* c = static_cast<const char*>(p);
+  for (size_t at = 0; at < bytes; at += 64) prefetch_far(c + at);
+  if ((reinterpret_cast<uintptr_t>(c) & 63) != 0) prefetch_far(c + bytes - 1);
+}
+
+/// The order in which the V vectors of a row at a random place are read: never three lines one behind the other, which
+/// the processor takes for the begin of an array, of which it loads up to five more lines.
+template <int V>
+constexpr int scattered(int i) {
+  constexpr int kThree[] = {1, 2, 0};
+  constexpr int kFour[] = {1, 3, 0, 2};
+  const int first = i / 4 * 4;
+  return V - first >= 4 ? first + kFour[i - first] : V - first == 3 ? first + kThree[i - first] : i;
+}
+/// The compiler sorts loads by address where this does not stand between them.
+template <int V>
+inline void keep_order() {
+  if (V > 2) asm volatile("" : : : "memory");
+}
+
 }  // namespace TT_ISA_NAMESPACE
 }  // namespace tt::cpu
 #endif
