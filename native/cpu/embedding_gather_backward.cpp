@@ -53,7 +53,7 @@ class GradientLayout {
     for (int32_t t = 0; t < tables_; ++t) {
       add_table(scope, table, t, columns, total_rows_);
       rows_[t].pieces = pieces_;
-      rows_[t].piece_count = piece_count_;
+      rows_[t].second_begin = pieces_[0].end;
     }
   }
 

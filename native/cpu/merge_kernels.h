@@ -28,8 +28,8 @@ struct GradientPiece {
 
 /// Where the gradients of one embedding table's bags are.
 struct GradientRows {
-  const GradientPiece* pieces;
-  int32_t piece_count;
+  const GradientPiece* pieces;  // all global rows, in order
+  int64_t second_begin;         // of the second piece; beyond all rows where there is one
   int32_t slot_bits;
   const int64_t* columns;  // [1 << slot_bits]
   const float* scales;     // [global rows << slot_bits], or NULL: 1

@@ -45,7 +45,7 @@ void sparse_update(Context& context, const tt_optimizer* optimizer, const tt_emb
   const GradientPiece piece{values, embedding->dim, 0, count};
   const int64_t column = 0;
   MergeJob job{};
-  job.rows = GradientRows{&piece, 1, 0, &column, nullptr};
+  job.rows = GradientRows{&piece, count, 0, &column, nullptr};
   job.dim = embedding->dim;
   job.target =
       MergeTarget{nullptr,           nullptr,           make_plan(*optimizer), embedding->weights,
