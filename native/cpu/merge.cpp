@@ -39,13 +39,24 @@ Merge::Merge(Context& context, ArenaScope& scope, const LookupSort& sort, int32_
 }
 
 void Merge::count_partition(int64_t partition) {
-  Totals totals{0, 0, 0};
-  for_runs(sort_.begin(partition), sort_.size(partition), [&](const Lookup*, int64_t count) {
-    ++totals.runs;
-    if (count <= kSegment) return;
-    ++totals.long_runs;
-    totals.segments += segments_of(count);
-  });
+  const Lookup* lookups = sort_.begin(partition);
+  const int64_t count = sort_.size(partition);
+  // Neither loop branches on what it finds: most runs are short, and where they end is not to be predicted.
+  Totals totals{count > 0 ? 1 : 0, 0, 0};
+  for (int64_t i = 1; i < count; ++i) {
+    totals.runs += lookup_id(lookups[i]) != lookup_id(lookups[i - 1]) ? 1 : 0;
+  }
+  int64_t far_equals = 0;
+  for (int64_t i = kSegment; i < count; ++i) {
+    far_equals += lookup_id(lookups[i]) == lookup_id(lookups[i - kSegment]) ? 1 : 0;
+  }
+  if (far_equals > 0) {
+    for_runs(lookups, count, [&](const Lookup*, int64_t length) {
+      if (length <= kSegment) return;
+      ++totals.long_runs;
+      totals.segments += segments_of(length);
+    });
+  }
   before_[partition + 1] = totals;
 }
 
