@@ -25,6 +25,12 @@ class ValueSink {
   void end() {
     if (values_ == nullptr) offsets_[row_ + 1] = count_;
   }
+  void short_bag(const PlannedView& planned, int64_t row, int32_t f, const int32_t* values,
+                 int64_t count) {
+    begin(planned, row, f);
+    ids(values, count, kReadable);
+    end();
+  }
   void strip_end() {}
 
  private:

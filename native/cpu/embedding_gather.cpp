@@ -10,7 +10,6 @@ namespace tt::cpu {
 namespace {
 
 constexpr int64_t kBlockRows = 2 * kChunkRows;
-constexpr int kShort = 8;
 constexpr int kIdCapacity = 4096;
 constexpr int kBagCapacity = kChunkRows * kMostGroupViews;
 
@@ -34,6 +33,17 @@ class PoolSink {
   void feature(int32_t f) {
     flush();
     feature_ = f;
+    for (int64_t n = 1; n <= kReadable; ++n) short_scales_[n] = scale(n);
+  }
+
+  void short_bag(const PlannedView& planned, int64_t row, int32_t f, const int32_t* ids,
+                 int64_t count) {
+    if (bag_count_ == kBagCapacity || used_ + kReadable > kIdCapacity) flush();
+    buffers_.bags[bag_count_++] = Bag{planned.view->vectors + row * planned.view->ld + columns_[f],
+                                      static_cast<int32_t>(count), short_scales_[count], 1, 1};
+    // A copy of fixed size: no loop whose end would be mispredicted.
+    std::memcpy(buffers_.ids + used_, ids, kReadable * sizeof(int32_t));
+    used_ += static_cast<int32_t>(count);
   }
 
   void begin(const PlannedView& planned, int64_t row, int32_t f) {
@@ -45,9 +55,8 @@ class PoolSink {
 
   void ids(const int32_t* ids, int64_t count, int64_t readable) {
     total_ += count;
-    if (count <= kShort && readable >= kShort && used_ + kShort <= kIdCapacity) {
-      // A copy of fixed size: no loop whose end would be mispredicted.
-      std::memcpy(buffers_.ids + used_, ids, kShort * sizeof(int32_t));
+    if (count <= kReadable && readable >= kReadable && used_ + kReadable <= kIdCapacity) {
+      std::memcpy(buffers_.ids + used_, ids, kReadable * sizeof(int32_t));
       used_ += static_cast<int32_t>(count);
       bag_->count += static_cast<int32_t>(count);
       return;
@@ -64,13 +73,17 @@ class PoolSink {
   }
 
   void end() {
-    bag_->scale = plain_sums_ ? 1.0f : pooling_scale(table_.features[feature_].pooling, total_);
+    bag_->scale = scale(total_);
     bag_->last = 1;
   }
 
   void strip_end() { flush(); }
 
  private:
+  float scale(int64_t count) const {
+    return plain_sums_ ? 1.0f : pooling_scale(table_.features[feature_].pooling, count);
+  }
+
   /// The buffer is full in the middle of a bag: pool what is there, and go on with the same sum.
   void split_bag() {
     float* out = bag_->out;
@@ -95,6 +108,7 @@ class PoolSink {
   const GatherKernels& kernels_;
   Buffers& buffers_;
   bool plain_sums_;  // whatever the features' pooling
+  float short_scales_[kReadable + 1] = {};
   Bag* bag_ = nullptr;
   int32_t feature_ = 0;
   int32_t used_ = 0;

@@ -158,6 +158,14 @@ class LookupSink {
     embedding_ = table_.features[f].embedding;
     pooling_ = table_.features[f].pooling;
     scales_ = layout_.scales(embedding_);
+    for (int64_t n = 1; n <= kReadable; ++n) short_scales_[n] = pooling_scale(pooling_, n);
+  }
+  void short_bag(const PlannedView& planned, int64_t row, int32_t f, const int32_t* ids,
+                 int64_t count) {
+    static_assert(LookupSort::kSlack == kReadable);
+    const uint32_t bag = layout_.bag(planned.index, row, embedding_, f);
+    writer_.put_short(embedding_, ids, count, bag);
+    if (scales_ != nullptr) scales_[bag] = short_scales_[count];
   }
   void begin(const PlannedView& planned, int64_t row, int32_t f) {
     bag_ = layout_.bag(planned.index, row, embedding_, f);
@@ -179,6 +187,7 @@ class LookupSink {
   int32_t embedding_ = 0;
   int32_t pooling_ = TT_POOL_SUM;
   float* scales_ = nullptr;
+  float short_scales_[kReadable + 1] = {};
   uint32_t bag_ = 0;
   int64_t total_ = 0;
 };
@@ -291,8 +300,7 @@ void sort_lookups(Context& context, ArenaScope& scope, const Table& table, const
   auto* scratch = scope.get<WalkScratch*>(static_cast<size_t>(context.pool.threads()));
   for (int w = 0; w < context.pool.threads(); ++w)
     scratch[w] = WalkScratch::get(context, scope, table);
-  context.pool.run(blocks.count(), [&](int64_t index, int w) {
-    LookupSink sink(table, layout, sort.writer(index));
+  const auto write_block = [&](int64_t index, WalkScratch* walk, LookupSink& sink) {
     if (index >= grouped.blocks()) {
       blocks.slots(table, index, [&](const SharedLookups& lookups, int64_t block) {
         lookups.write(block, sink);
@@ -306,7 +314,12 @@ void sort_lookups(Context& context, ArenaScope& scope, const Table& table, const
       SharedLookups(table, *lists, 0).write_defaults(block.begin, block.end, sink);
     }
     if (walked == 0) return;
-    Walk<LookupSink>(table, walked, *block.group, *scratch[w], sink).rows(block.begin, block.end);
+    Walk<LookupSink>(table, walked, *block.group, *walk, sink).rows(block.begin, block.end);
+  };
+  context.pool.run(blocks.count(), [&](int64_t index, int w) {
+    LookupSink sink(table, layout, sort.writer(index));
+    write_block(index, scratch[w], sink);
+    sort.written(index);
   });
   sort.sort();
 }

@@ -57,7 +57,7 @@ void LookupSort::allocate() {
     const int64_t before = total;
     for (int64_t b = 0; b < blocks_; ++b) {
       region_[b * tables_ + t] = total;
-      total += capacity(b, t);
+      total += capacity(b, t) + kSlack;
     }
     const int64_t wanted =
         std::clamp((total - before) / kPartitionLookups, int64_t{1}, kMostPartitions);
@@ -75,13 +75,23 @@ void LookupSort::allocate() {
 LookupSort::Writer LookupSort::writer(int64_t block) {
   Writer writer;
   writer.cursors_ = cursors_ + block * tables_;
-  writer.counts_ = counts_ + block * partitions_;
-  std::memset(writer.counts_, 0, static_cast<size_t>(partitions_) * sizeof(uint32_t));
   for (int32_t t = 0; t < tables_; ++t) {
-    writer.cursors_[t] =
-        Writer::Cursor{from_ + region_[block * tables_ + t], table_partitions_[t], shifts_[t]};
+    writer.cursors_[t] = Writer::Cursor{from_ + region_[block * tables_ + t]};
   }
   return writer;
+}
+
+void LookupSort::written(int64_t block) {
+  uint32_t* counts = counts_ + block * partitions_;
+  std::memset(counts, 0, static_cast<size_t>(partitions_) * sizeof(uint32_t));
+  for (int32_t t = 0; t < tables_; ++t) {
+    const Lookup* end = cursors_[block * tables_ + t].next;
+    const int64_t first = table_partitions_[t];
+    const int32_t shift = shifts_[t];
+    for (const Lookup* at = from_ + region_[block * tables_ + t]; at < end; ++at) {
+      ++counts[first + partition_of(lookup_id(*at), shift)];
+    }
+  }
 }
 
 int32_t LookupSort::table_of(int64_t partition) const {

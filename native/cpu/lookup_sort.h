@@ -20,6 +20,9 @@ class LookupSort {
   LookupSort(Context& context, ArenaScope& scope, int32_t tables, const int64_t* id_bounds,
              int64_t blocks);
 
+  /// Lookups that are written behind a block's last one, and overwritten or not read.
+  static constexpr int kSlack = 8;
+
   /// 1. To be set for each block and table: room for that many lookups.
   int64_t& capacity(int64_t block, int32_t table) { return capacity_[block * tables_ + table]; }
 
@@ -30,24 +33,28 @@ class LookupSort {
   class Writer {
    public:
     void put(int32_t table, int32_t id, uint32_t bag) {
-      Cursor& cursor = cursors_[table];
-      *cursor.next++ = make_lookup(id, bag);
-      ++counts_[cursor.first_partition + partition_of(id, cursor.shift)];
+      *cursors_[table].next++ = make_lookup(id, bag);
+    }
+    /// The first `count` of kSlack ids, which may all be read.
+    void put_short(int32_t table, const int32_t* ids, int64_t count, uint32_t bag) {
+      Lookup* next = cursors_[table].next;
+      for (int i = 0; i < kSlack; ++i) next[i] = make_lookup(ids[i], bag);
+      cursors_[table].next = next + count;
     }
 
    private:
     friend class LookupSort;
     struct Cursor {
       Lookup* next;
-      int64_t first_partition;
-      int32_t shift;
     };
     Cursor* cursors_;
-    uint32_t* counts_;
   };
   Writer writer(int64_t block);
 
-  /// 4. When all blocks are written.
+  /// 4. When a block is written: counts its partitions.
+  void written(int64_t block);
+
+  /// 5. When all blocks are written.
   void sort();
 
   /// Partitions in ascending order of table and id; some are empty.

@@ -95,6 +95,8 @@ struct WalkScratch {
 ///   void ids(const int32_t* ids, int64_t count, int64_t readable);   any number of times; the memory of
 ///                                              `readable` >= count ids may be read
 ///   void end();                                the bag is complete and not empty
+///   void short_bag(const PlannedView&, int64_t row, int32_t f, const int32_t* ids, int64_t count);   all of this for
+///                                              1 to kReadable ids; kReadable may be read
 ///   void strip_end();
 template <class Sink>
 class Walk {
@@ -158,7 +160,8 @@ class Walk {
     int v, r;
     int64_t begin;
   };
-  void direct(const Bag& bag);
+  void direct(int32_t f, int64_t begin, int r);
+  void long_bag(const Bag& bag, PackedRows::Values values, bool masked);
   void through_list(const Bag& bag);
   int64_t dropping(const Bag& bag, const int32_t* ids, int64_t count, int64_t position);
   uint32_t counter_row(const PlannedView& planned, int64_t row) const {
@@ -246,19 +249,63 @@ void Walk<Sink>::chunk(int32_t f, int64_t begin, int first, int last) {
   const bool listed = table_.features[f].through_list != 0;
   decide_values(f, begin, first, last);
   for (int r = first; r < last; ++r) {
+    if (!listed) {
+      direct(f, begin, r);
+      continue;
+    }
     for (int v = 0; v < group_.count; ++v) {
-      const Bag bag{f, v, r, begin};
       sink_.begin(group_.views[v], begin + r, f);
       if ((scratch_.masks[v][r] >> f & 1) != 0) {
         sink_.ids(kDefaultIds, 1, kReadable);
-      } else if (listed) {
-        through_list(bag);
       } else {
-        direct(bag);
+        through_list(Bag{f, v, r, begin});
       }
       sink_.end();
     }
   }
+}
+
+/// Feature f of row r of a strip, for all views.
+template <class Sink>
+void Walk<Sink>::direct(int32_t f, int64_t begin, int r) {
+  const PackedRows::Values values = records_.values_in(scratch_.records[r], f);
+  for (int v = 0; v < group_.count; ++v) {
+    const bool masked = (scratch_.masks[v][r] >> f & 1) != 0;
+    if (values.count > kReadable) {
+      long_bag(Bag{f, v, r, begin}, values, masked);
+      continue;
+    }
+    // Whether a row is masked, and how many of its values are left, are branches nobody can predict: there are none.
+    const int32_t* ids = values.ids;
+    int64_t count = values.count;
+    int32_t kept[kReadable];
+    if (scratch_.drawn[v] > 0) {
+      const uint32_t wanted = ~scratch_.dropped[v][r % kChunkRows] & ((1u << count) - 1);
+      count = 0;
+      for (int i = 0; i < kReadable; ++i) {
+        kept[count] = ids[i];
+        count += wanted >> i & 1;
+      }
+      ids = kept;
+    }
+    const bool none = masked | (count == 0);
+    sink_.short_bag(group_.views[v], begin + r, f, none ? kDefaultIds : ids, none ? 1 : count);
+  }
+}
+
+/// A bag of more than kReadable values, if no transformation removes any.
+template <class Sink>
+void Walk<Sink>::long_bag(const Bag& bag, PackedRows::Values values, bool masked) {
+  sink_.begin(group_.views[bag.v], bag.begin + bag.r, bag.f);
+  int64_t count = masked ? 0 : values.count;
+  if (count > 0 &&
+      drops_values(group_.views[bag.v].plan, bag.f, table_.features[bag.f].offsets != nullptr)) {
+    count = dropping(bag, values.ids, count, 0);
+  } else if (count > 0) {
+    sink_.ids(values.ids, count, kReadable);
+  }
+  if (count == 0) sink_.ids(kDefaultIds, 1, kReadable);
+  sink_.end();
 }
 
 template <class Sink>
@@ -349,18 +396,6 @@ void Walk<Sink>::decide_values(int32_t f, int64_t begin, int first, int last) {
     dropped_values(*scratch_.kernels, planned.plan, counter_row(planned, begin + first),
                    last - first, f, groups, scratch_.dropped[v]);
   }
-}
-
-template <class Sink>
-void Walk<Sink>::direct(const Bag& bag) {
-  const PackedRows::Values values = records_.values_in(scratch_.records[bag.r], bag.f);
-  int64_t count = values.count;
-  if (drops_values(group_.views[bag.v].plan, bag.f, table_.features[bag.f].offsets != nullptr)) {
-    count = dropping(bag, values.ids, count, 0);
-  } else if (count > 0) {
-    sink_.ids(values.ids, count, kReadable);
-  }
-  if (count == 0) sink_.ids(kDefaultIds, 1, kReadable);
 }
 
 template <class Sink>

@@ -39,6 +39,7 @@ void sparse_update(Context& context, const tt_optimizer* optimizer, const tt_emb
     check_ids(*embedding, ids, begin, end);
     LookupSort::Writer writer = sort.writer(b);
     for (int64_t i = begin; i < end; ++i) writer.put(0, ids[i], static_cast<uint32_t>(i));
+    sort.written(b);
   });
   sort.sort();
 
