@@ -22,12 +22,13 @@ class PoolSink {
   };
 
   PoolSink(const Table& table, const tt_embedding* embeddings, const int64_t* columns,
-           const GatherKernels& kernels, Buffers& buffers, bool plain_sums = false)
+           const GatherKernels& kernels, Buffers& buffers, bool stream, bool plain_sums = false)
       : table_(table),
         embeddings_(embeddings),
         columns_(columns),
         kernels_(kernels),
         buffers_(buffers),
+        stream_(stream),
         plain_sums_(plain_sums) {}
 
   void feature(int32_t f) {
@@ -97,7 +98,7 @@ class PoolSink {
     for (int i = 0; i < kReadAhead; ++i) buffers_.ids[used_ + i] = 0;
     const tt_embedding& embedding = embeddings_[table_.features[feature_].embedding];
     kernels_.pool(PoolJob{embedding.weights, embedding.dim, embedding.dim, embedding.dtype,
-                          buffers_.ids, buffers_.bags, bag_count_});
+                          buffers_.ids, buffers_.bags, bag_count_, stream_});
     used_ = 0;
     bag_count_ = 0;
   }
@@ -107,6 +108,7 @@ class PoolSink {
   const int64_t* columns_;
   const GatherKernels& kernels_;
   Buffers& buffers_;
+  bool stream_;
   bool plain_sums_;  // whatever the features' pooling
   float short_scales_[kReadable + 1] = {};
   Bag* bag_ = nullptr;
@@ -125,6 +127,15 @@ int64_t rows_per_block(const tt_gather_view* views, int32_t view_count, int thre
   return std::clamp<int64_t>(chunks * kChunkRows, kBlockRows, kStripRows);
 }
 
+/// Whether the results are too large to stay in a cache beside the rows they are summed of: stores past it then spare
+/// reading each line before it is written.
+bool past_caches(const tt_gather_view* views, int32_t view_count, int64_t width) {
+  constexpr int64_t kFrom = int64_t{4} << 20;
+  int64_t floats = 0;
+  for (int32_t v = 0; v < view_count; ++v) floats += views[v].n * width;
+  return floats * static_cast<int64_t>(sizeof(float)) >= kFrom;
+}
+
 struct Worker {
   WalkScratch* walk;
   PoolSink::Buffers* buffers;
@@ -141,7 +152,7 @@ float* sum_slots(Context& context, ArenaScope& scope, const Table& table,
   const PlannedView planned{&view, lists.planned.index, lists.planned.plan};
   const PackedRows& records = facts_of(table).listed;
   context.pool.run((lists.slot_count + kBlockRows - 1) / kBlockRows, [&](int64_t block, int w) {
-    PoolSink sink(table, embeddings, columns, kernels, *workers[w].buffers, true);
+    PoolSink sink(table, embeddings, columns, kernels, *workers[w].buffers, false, true);
     const int64_t end = std::min(lists.slot_count, (block + 1) * kBlockRows);
     for_each_feature(lists.features, [&](int32_t f) {
       sink.feature(f);
@@ -172,6 +183,7 @@ void embedding_gather(Context& context, const Table* table, const tt_embedding* 
     workers[w] = Worker{WalkScratch::get(context, scope, *table), scope.get<PoolSink::Buffers>(1)};
   }
   const GatherKernels& kernels = TT_SELECT(context.isa, kGather);
+  const bool stream = past_caches(views, view_count, width);
 
   auto* features = scope.get<uint64_t>(static_cast<size_t>(grouped.group_count));
   for (int32_t g = 0; g < grouped.group_count; ++g) {
@@ -189,7 +201,7 @@ void embedding_gather(Context& context, const Table* table, const tt_embedding* 
     const uint64_t walked = features[block.group - grouped.groups];
     if (walked == 0) return;
     check_rows(*table, *block.group, block.begin, block.end);
-    PoolSink sink(*table, embeddings, columns, kernels, *workers[w].buffers);
+    PoolSink sink(*table, embeddings, columns, kernels, *workers[w].buffers, stream);
     Walk<PoolSink>(*table, walked, *block.group, *workers[w].walk, sink)
         .rows(block.begin, block.end);
   });

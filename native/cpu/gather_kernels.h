@@ -26,6 +26,7 @@ struct PoolJob {
   const int32_t* ids;  // those of all bags, one after the other, and kReadAhead more
   const Bag* bags;
   int64_t bag_count;
+  bool stream;  // results go past the caches where they are whole lines
 };
 
 struct GatherKernels {

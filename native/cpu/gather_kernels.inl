@@ -35,6 +35,7 @@ template <class Type, int V, bool Tail>
 void pool_columns(const PoolJob& job, int64_t column, int tail) {
   using Element = typename Type::Element;
   const int64_t stride = job.stride;
+  const bool stream = job.stream;
   const auto* weights = static_cast<const Element*>(job.weights) + column;
   const size_t bytes =
       (static_cast<size_t>(V - (Tail ? 1 : 0)) * 16 + static_cast<size_t>(tail)) * sizeof(Element);
@@ -45,7 +46,8 @@ void pool_columns(const PoolJob& job, int64_t column, int tail) {
   for (int i = 0; i < kReadAhead; ++i) prefetch_bytes_far(weights + ids[i] * stride, bytes);
   for (int64_t b = 0; b < job.bag_count; ++b) {
     const Bag& bag = job.bags[b];
-    if (b + kBagsAhead < job.bag_count) prefetch_write(job.bags[b + kBagsAhead].out + column);
+    if (!stream && b + kBagsAhead < job.bag_count)
+      prefetch_write(job.bags[b + kBagsAhead].out + column);
     float* out = bag.out + column;
     Vec16 sums[V];
     TT_UNROLL for (int v = 0; v < V; ++v) {
@@ -69,6 +71,10 @@ void pool_columns(const PoolJob& job, int64_t column, int tail) {
     if (bag.last && bag.scale != 1.0f) {
       const Vec16 scale = Vec16::all(bag.scale);
       TT_UNROLL for (int v = 0; v < V; ++v) sums[v] = sums[v] * scale;
+    }
+    if (!Tail && stream && (reinterpret_cast<uintptr_t>(out) & 63) == 0) {
+      TT_UNROLL for (int v = 0; v < V; ++v) sums[v].stream(out + 16 * v);
+      continue;
     }
     TT_UNROLL for (int v = 0; v < V; ++v) {
       if (Tail && v == V - 1) {
@@ -106,6 +112,7 @@ void pool(const PoolJob& job) {
   } else {
     pool_typed<Float32>(job);
   }
+  if (job.stream) end_streams();
 }
 
 }  // namespace

@@ -224,7 +224,7 @@ void pool_lists(Context& context, ArenaScope& scope, const Table& table,
       const auto flush = [&] {
         if (count > 0) {
           kernels.pool(PoolJob{sums + columns[f], embedding.dim, width, TT_FLOAT32,
-                               lists.slots + lists.begins[first], scratch.bags, count});
+                               lists.slots + lists.begins[first], scratch.bags, count, false});
         }
         count = 0;
       };
@@ -243,7 +243,7 @@ void pool_lists(Context& context, ArenaScope& scope, const Table& table,
       flush();
       if (defaults > 0) {
         kernels.pool(PoolJob{embedding.weights, embedding.dim, embedding.dim, embedding.dtype,
-                             scratch.zeros, scratch.defaults, defaults});
+                             scratch.zeros, scratch.defaults, defaults, false});
       }
     });
   });
@@ -269,7 +269,7 @@ float* slot_gradients(Context& context, ArenaScope& scope, const Table& table,
                 static_cast<int32_t>(uses.begins[s + 1] - uses.begins[s]), 1.0f, 1, 1};
       }
       kernels.pool(PoolJob{scaled + column, joined[part].width, width, TT_FLOAT32,
-                           uses.rows + uses.begins[first], bags, end - first});
+                           uses.rows + uses.begins[first], bags, end - first, false});
     }
   });
   return gradients;

@@ -57,6 +57,8 @@ struct Vec16 {
     return {_mm512_castsi512_ps(_mm512_maskz_slli_epi32(kAllLanes, wide, 16))};
   }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
+  /// Past the caches, at a multiple of 64 bytes; end_streams() makes it visible to other threads.
+  void stream(float* p) const { _mm512_stream_ps(p, v); }
   void store(float* p, int n) const {
     _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
   }
@@ -124,6 +126,10 @@ struct Vec16 {
     _mm256_storeu_ps(p, lo);
     _mm256_storeu_ps(p + 8, hi);
   }
+  void stream(float* p) const {
+    _mm256_stream_ps(p, lo);
+    _mm256_stream_ps(p + 8, hi);
+  }
   void store(float* p, int n) const {
     _mm256_maskstore_ps(p, first_lanes(n), lo);
     if (n > 8) _mm256_maskstore_ps(p + 8, first_lanes(n - 8), hi);
@@ -188,6 +194,7 @@ struct Vec16 {
     return r;
   }
   void store(float* p) const { memcpy(p, this, sizeof *this); }
+  void stream(float* p) const { store(p); }
   void store(float* p, int n) const { memcpy(p, this, static_cast<size_t>(n) * sizeof(float)); }
 };
 inline Vec16 operator+(Vec16 a, Vec16 b) {
@@ -221,6 +228,12 @@ inline float sum(Vec16 a) {
 }
 
 #endif
+
+inline void end_streams() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
 
 // g++ takes a function of prefetches only for one without effect and drops its calls, unless it is
 // inlined before it looks.
