@@ -7,7 +7,7 @@
 namespace tt::cpu {
 
 /// Ids may be read this far behind the last one of a job (any value that is a row of the table).
-constexpr int kReadAhead = 48;
+constexpr int kReadAhead = 64;
 
 /// `count` ids that are summed into out [dim]. A bag may come in several parts.
 struct Bag {

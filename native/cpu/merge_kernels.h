@@ -57,7 +57,7 @@ struct MergeJob {
 constexpr int64_t kSegment = 512;
 
 /// Lookups may be read (but not followed) this far behind a job's last one.
-constexpr int kLookupReadAhead = 16;
+constexpr int kLookupReadAhead = 24;
 
 struct DenseJob {
   OptimizerPlan plan;

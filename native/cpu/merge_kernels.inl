@@ -326,58 +326,84 @@ void for_runs(const MergeJob& job, const Lookup* lookups, int64_t count, F&& f) 
   }
 }
 
+// Inlined before the compiler decides what lives in registers: else keep_order() would keep these arrays in memory.
+#define TT_IN_REGISTERS __attribute__((always_inline)) inline
+
+template <int V, bool Scaled>
+TT_IN_REGISTERS void load_gradient(const GradientRows& rows, Lookup lookup, Vec16* g) {
+  const float* p = gradient_of(rows, lookup);
+  TT_UNROLL for (int s = 0; s < V; ++s) {
+    const int v = scattered<V>(s);
+    g[v] = Vec16::load(p + 16 * v);
+    keep_order<V>();
+  }
+  if constexpr (Scaled) {
+    const Vec16 scale = Vec16::all(rows.scales[static_cast<uint32_t>(lookup)]);
+    TT_UNROLL for (int v = 0; v < V; ++v) g[v] = g[v] * scale;
+  }
+}
+
+/// One step of a row of V vectors; `gradient` is used up.
+template <int V>
+TT_IN_REGISTERS void step_rowwise(const OptimizerPlan& plan, Vec16* gradient, float* row,
+                                  float* state) {
+  Vec16 w[V];
+  Vec16 squares = Vec16::zero();
+  TT_UNROLL for (int s = 0; s < V; ++s) {
+    const int v = scattered<V>(s);
+    w[v] = Vec16::load(row + 16 * v);
+    keep_order<V>();
+  }
+  TT_UNROLL for (int v = 0; v < V; ++v) {
+    gradient[v] = decayed_gradient(plan, w[v], gradient[v]);
+    squares = squares + gradient[v] * gradient[v];
+  }
+  *state = *state + sum(squares) / static_cast<float>(16 * V);
+  const float now = *state;
+  TT_UNROLL for (int v = 0; v < V; ++v) {
+    rowwise_adagrad_step(plan, w[v], gradient[v], now);
+    w[v].store(row + 16 * v);
+  }
+}
+
 /// merge() into float32 weights of V whole vectors by row-wise Adagrad: a short run's sum never leaves the registers.
-/// The operations and their order are those of sum_run() and update_row().
+/// The operations and their order are those of sum_run() and update_row(). Per lookup read one is asked for, its row again
+/// and again where an id repeats: so a run has only one branch that nobody can predict, whether it goes on.
 template <int V, bool Scaled>
 void merge_rowwise(const MergeJob& job, const Lookup* lookups, int64_t count, float* scratch) {
-  const GradientRows& rows = job.rows;
   const OptimizerPlan plan = job.target.plan;
   auto* weights = static_cast<float*>(job.target.weights);
   float* states = job.target.state1;
-  const auto term = [&](Lookup lookup, Vec16* g) {
-    const float* p = gradient_of(rows, lookup);
-    TT_UNROLL for (int s = 0; s < V; ++s) {
-      const int v = scattered<V>(s);
-      g[v] = Vec16::load(p + 16 * v);
-      keep_order<V>();
-    }
-    if constexpr (Scaled) {
-      const Vec16 scale = Vec16::all(rows.scales[static_cast<uint32_t>(lookup)]);
-      TT_UNROLL for (int v = 0; v < V; ++v) g[v] = g[v] * scale;
-    }
+  const auto ask = [&](int64_t i) __attribute__((always_inline)) {
+    const Lookup ahead = lookups[i < count ? i : count - 1];
+    prefetch_lookup(job, ahead);
+    prefetch_bytes_far(weights + int64_t{lookup_id(ahead)} * (16 * V), 64 * V);
+    prefetch_far(states + lookup_id(ahead));
   };
-  for_runs(job, lookups, count, [&](int32_t id, const Lookup* run, int64_t length) {
-    if (length > kSegment) return;
-    if (length > kSumBlock) {
-      sum_run<false>(job, run, length, scratch);
-      return finish(job, id, 0, scratch);
+  for (int64_t i = 0; i < kLookupReadAhead && i < count; ++i) ask(i);
+  for (int64_t i = 0; i < count;) {
+    const int32_t id = lookup_id(lookups[i]);
+    if (i + kSumBlock < count && lookup_id(lookups[i + kSumBlock]) == id) {
+      const int64_t begin = i;
+      while (i < count && lookup_id(lookups[i]) == id) ++i;
+      if (i - begin <= kSegment) {
+        sum_run<true>(job, lookups + begin, i - begin, scratch);
+        finish(job, id, 0, scratch);
+      }
+      for (int64_t k = i; k < i + kLookupReadAhead && k < count; ++k) ask(k);
+      continue;
     }
+    ask(i + kLookupReadAhead);
     Vec16 sums[V];
-    term(run[0], sums);
-    for (int64_t i = 1; i < length; ++i) {
+    load_gradient<V, Scaled>(job.rows, lookups[i++], sums);
+    while (i < count && lookup_id(lookups[i]) == id) {
+      ask(i + kLookupReadAhead);
       Vec16 g[V];
-      term(run[i], g);
+      load_gradient<V, Scaled>(job.rows, lookups[i++], g);
       TT_UNROLL for (int v = 0; v < V; ++v) sums[v] = sums[v] + g[v];
     }
-    float* row = weights + int64_t{id} * (16 * V);
-    Vec16 w[V];
-    Vec16 squares = Vec16::zero();
-    TT_UNROLL for (int s = 0; s < V; ++s) {
-      const int v = scattered<V>(s);
-      w[v] = Vec16::load(row + 16 * v);
-      keep_order<V>();
-    }
-    TT_UNROLL for (int v = 0; v < V; ++v) {
-      sums[v] = decayed_gradient(plan, w[v], sums[v]);
-      squares = squares + sums[v] * sums[v];
-    }
-    const float state = states[id] + sum(squares) / static_cast<float>(16 * V);
-    states[id] = state;
-    TT_UNROLL for (int v = 0; v < V; ++v) {
-      rowwise_adagrad_step(plan, w[v], sums[v], state);
-      w[v].store(row + 16 * v);
-    }
-  });
+    step_rowwise<V>(plan, sums, weights + int64_t{id} * (16 * V), states + id);
+  }
 }
 
 /// False where the job is not one of merge_rowwise().
