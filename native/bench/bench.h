@@ -43,9 +43,10 @@ void print(const Result& result);
 double measure_peak(const std::string& isa, int threads, double seconds);
 /// Bytes read and written per second by plain and by non-temporal copies.
 double measure_copy(int threads, bool non_temporal);
-/// Bytes per second of reading rows of `lines` cache lines each at random places of [memory, memory + bytes), asked for
-/// some rows ahead: what a gather of such rows can reach.
-double measure_random(const char* memory, int64_t bytes, int lines, int threads);
+/// Bytes per second of reading rows of `lines` (1 to 4) cache lines each at random places of [memory, memory + bytes),
+/// asked for some rows ahead: what a gather of such rows can reach. in_order: a row's lines one behind the other, which
+/// hardware prefetchers take for the begin of an array; otherwise as the kernels read them.
+double measure_random(const char* memory, int64_t bytes, int lines, bool in_order, int threads);
 
 /// Runs f, a call worth `flops`, interleaved with peak measurements, and fills the times of result.
 void time_beside_peak(const std::function<void()>& f, double flops, const std::string& peak_isa,

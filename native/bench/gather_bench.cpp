@@ -1,5 +1,6 @@
 // embedding_gather and embedding_gather_update on issue-sized tables, in useful bytes against the machine's
-// copy bandwidth. Useful: each looked-up embedding row once per view, each output row once; for the update,
+// copy bandwidth: gigabytes_per_second is useful bytes over the median time, fraction_of_peak that over the faster of plain
+// and non-temporal copying (bytes read plus bytes written). Useful: each looked-up embedding row once per view, each output row once; for the update,
 // each gradient row once per lookup and each touched row (and state) read and written once.
 #include <algorithm>
 #include <cmath>
@@ -217,9 +218,18 @@ class Scene {
   tt_feature_table* table_ = nullptr;
 };
 
+/// How cases are measured, and the copy bandwidth beside them in GB/s.
+struct Setting {
+  const Options& options;
+  const std::string& isa;
+  int threads;
+  double copy;
+};
+
 template <class F>
-void report(const Options& options, const std::string& name, int threads, const std::string& isa,
-            const Scene::Bytes& lookups, double bytes, F&& f) {
+void report(const Setting& setting, const std::string& name, const Scene::Bytes& lookups,
+            double bytes, F&& f) {
+  const Options& options = setting.options;
   const double seconds = options.seconds > 0 ? options.seconds : options.quick ? 0.3 : 1.5;
   std::vector<double> times;
   f();
@@ -233,12 +243,13 @@ void report(const Options& options, const std::string& name, int threads, const 
   result.name = name;
   result.n = 8192;
   result.m = lookups.lookups;
-  result.threads = threads;
+  result.threads = setting.threads;
   result.dtype = "float32";
-  result.isa = isa;
+  result.isa = setting.isa;
   result.ms_median = median(times) * 1e3;
   result.ms_min = *std::min_element(times.begin(), times.end()) * 1e3;
   result.gigabytes_per_second = bytes / median(times) * 1e-9;
+  result.fraction_of_peak = result.gigabytes_per_second / setting.copy;
   print(result);
 }
 
@@ -252,29 +263,25 @@ tt_augmentation two_views() {
   return a;
 }
 
-void run_on(const Options& options, const std::string& isa, int threads) {
+void run_on(const Setting& setting) {
   tt_context_options c{};
   c.struct_size = sizeof c;
-  c.threads = threads;
-  c.isa = isa_value(isa);
+  c.threads = setting.threads;
+  c.isa = isa_value(setting.isa);
   tt_context* context = nullptr;
   check(tt_context_create(&c, &context), "tt_context_create");
   {
     const Scene scene(context, Shape{});
     const auto plain = scene.views(nullptr);
     const Scene::Bytes bytes = scene.useful_bytes(plain);
-    report(options, "gather_forward", threads, isa, bytes, bytes.gather,
-           [&] { scene.gather(plain); });
-    report(options, "gather_update", threads, isa, bytes, bytes.update,
-           [&] { scene.update(plain); });
+    report(setting, "gather_forward", bytes, bytes.gather, [&] { scene.gather(plain); });
+    report(setting, "gather_update", bytes, bytes.update, [&] { scene.update(plain); });
     const tt_augmentation augmentation = two_views();
     const auto views = scene.views(&augmentation);
     const Scene::Bytes both = scene.useful_bytes(views);
-    report(options, "gather_two_views_forward", threads, isa, both, both.gather,
-           [&] { scene.gather(views); });
-    report(options, "gather_two_views_update", threads, isa, both, both.update,
-           [&] { scene.update(views); });
-    report(options, "gather_two_views_step", threads, isa, both, both.gather + both.update, [&] {
+    report(setting, "gather_two_views_forward", both, both.gather, [&] { scene.gather(views); });
+    report(setting, "gather_two_views_update", both, both.update, [&] { scene.update(views); });
+    report(setting, "gather_two_views_step", both, both.gather + both.update, [&] {
       scene.gather(views);
       scene.update(views);
     });
@@ -287,31 +294,34 @@ void run_on(const Options& options, const std::string& isa, int threads) {
     const Scene scene(context, shape);
     const auto plain = scene.views(nullptr);
     const Scene::Bytes bytes = scene.useful_bytes(plain);
-    report(options, "gather_lists_forward", threads, isa, bytes, bytes.gather,
-           [&] { scene.gather(plain); });
-    report(options, "gather_lists_update", threads, isa, bytes, bytes.update,
-           [&] { scene.update(plain); });
+    report(setting, "gather_lists_forward", bytes, bytes.gather, [&] { scene.gather(plain); });
+    report(setting, "gather_lists_update", bytes, bytes.update, [&] { scene.update(plain); });
   }
   check(tt_context_destroy(context), "tt_context_destroy");
 }
 
 /// Random rows of a memory as large as the embedding tables, in the same pages: floats of a row in d.
-void report_random_rows(int threads) {
+void report_random_rows(int threads, double copy) {
   tt_context* context = nullptr;
   check(tt_context_create(nullptr, &context), "tt_context_create");
   {
     const Memory<float> memory(context, Shape{}.vocabulary * Scene::width());
     std::fill_n(memory.data(), memory.size(), 1.0f);
     for (const int lines : {1, 2, 3, 4}) {
-      Result result;
-      result.name = "random_rows";
-      result.d = 16 * lines;
-      result.threads = threads;
-      result.gigabytes_per_second =
-          measure_random(reinterpret_cast<const char*>(memory.data()),
-                         memory.size() * static_cast<int64_t>(sizeof(float)), lines, threads) *
-          1e-9;
-      print(result);
+      for (const bool in_order : {false, true}) {
+        if (in_order && lines < 3) continue;
+        Result result;
+        result.name = in_order ? "random_rows_in_order" : "random_rows";
+        result.d = 16 * lines;
+        result.threads = threads;
+        result.gigabytes_per_second =
+            measure_random(reinterpret_cast<const char*>(memory.data()),
+                           memory.size() * static_cast<int64_t>(sizeof(float)), lines, in_order,
+                           threads) *
+            1e-9;
+        result.fraction_of_peak = result.gigabytes_per_second / copy;
+        print(result);
+      }
     }
   }
   check(tt_context_destroy(context), "tt_context_destroy");
@@ -327,8 +337,10 @@ void run_gather(const Options& options) {
     copy.gigabytes_per_second =
         std::max(measure_copy(threads, false), measure_copy(threads, true)) * 1e-9;
     print(copy);
-    report_random_rows(threads);
-    for (const std::string& isa : isas_of(options)) run_on(options, isa, threads);
+    report_random_rows(threads, copy.gigabytes_per_second);
+    for (const std::string& isa : isas_of(options)) {
+      run_on(Setting{options, isa, threads, copy.gigabytes_per_second});
+    }
   }
 }
 

@@ -49,8 +49,8 @@ double on_threads(int threads, F&& f) {
   std::vector<double> starts(static_cast<size_t>(threads)), ends(starts);
   const auto body = [&](int t) {
     ready.fetch_add(1);
-    while (ready.load() < threads) {
-    }
+    while (ready.load() < threads)
+      std::this_thread::yield();  // where another may wait for this processor
     starts[static_cast<size_t>(t)] = now();
     f(t);
     ends[static_cast<size_t>(t)] = now();
@@ -101,11 +101,14 @@ double measure_copy(int threads, bool non_temporal) {
   return best;
 }
 
-double measure_random(const char* memory, int64_t bytes, int lines, int threads) {
-  constexpr int64_t kAhead = 48;
+double measure_random(const char* memory, int64_t bytes, int lines, bool in_order, int threads) {
+  constexpr int64_t kAhead = 64;
   constexpr int64_t kLine = 64;
+  constexpr int kOrders[4][4] = {{0}, {0, 1}, {1, 2, 0}, {1, 3, 0, 2}};
   const int64_t size = lines * kLine;
-  const int64_t reads = (int64_t{1} << 19) / lines;
+  const int64_t reads = (int64_t{1} << 21) / lines;
+  int64_t places[4];
+  for (int l = 0; l < lines; ++l) places[l] = kLine * (in_order ? l : kOrders[lines - 1][l]);
   std::vector<std::vector<uint32_t>> rows(static_cast<size_t>(threads));
   std::vector<double> times;
   uint64_t random = 1;
@@ -123,7 +126,7 @@ double measure_random(const char* memory, int64_t bytes, int lines, int threads)
       for (int64_t i = 0; i < reads; ++i) {
         const char* ahead = memory + row[i + kAhead] * size;
         for (int l = 0; l < lines; ++l) __builtin_prefetch(ahead + l * kLine, 0, 2);
-        for (int l = 0; l < lines; ++l) sum += memory[row[i] * size + l * kLine];
+        for (int l = 0; l < lines; ++l) sum += memory[row[i] * size + places[l]];
       }
       asm volatile("" : : "r"(sum));
     }));
