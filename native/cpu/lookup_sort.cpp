@@ -6,10 +6,12 @@
 namespace tt::cpu {
 namespace {
 
-constexpr int64_t kPartitionLookups = 512;  // wanted on average
-constexpr int64_t kMostPartitions = 8192;   // of one table
-constexpr int64_t kInsertionSort = 48;      // faster than counting up to here
-constexpr int kDigitBits = 8;
+constexpr int64_t kPartitionLookups = 2048;  // wanted on average, where that leaves enough of them
+constexpr int64_t kFewestLookups = 512;      // for all threads to have some
+constexpr int64_t kPartitionsPerThread = 8;  // of each table
+constexpr int64_t kMostPartitions = 8192;    // of one table
+constexpr int64_t kInsertionSort = 48;       // faster than counting up to here
+constexpr int kMostDigitBits = 9;
 
 void insertion_sort(Lookup* lookups, int64_t count) {
   for (int64_t i = 1; i < count; ++i) {
@@ -20,17 +22,19 @@ void insertion_sort(Lookup* lookups, int64_t count) {
   }
 }
 
-/// One stable counting pass on the digit at `shift`.
-void digit_sort(const Lookup* from, Lookup* to, int64_t count, int shift) {
-  uint32_t offsets[1 << kDigitBits] = {};
-  const auto digit = [shift](Lookup lookup) {
-    return (lookup >> (32 + shift)) & ((1u << kDigitBits) - 1);
+/// One stable counting pass on the digit of `bits` bits at `shift`.
+void digit_sort(const Lookup* from, Lookup* to, int64_t count, int shift, int bits) {
+  uint32_t offsets[1 << kMostDigitBits];
+  const uint32_t digits = 1u << bits;
+  std::fill(offsets, offsets + digits, 0);
+  const auto digit = [shift, digits](Lookup lookup) {
+    return (lookup >> (32 + shift)) & (digits - 1);
   };
   for (int64_t i = 0; i < count; ++i) ++offsets[digit(from[i])];
   uint32_t sum = 0;
-  for (uint32_t& offset : offsets) {
-    const uint32_t here = offset;
-    offset = sum;
+  for (uint32_t d = 0; d < digits; ++d) {
+    const uint32_t here = offsets[d];
+    offsets[d] = sum;
     sum += here;
   }
   for (int64_t i = 0; i < count; ++i) to[offsets[digit(from[i])]++] = from[i];
@@ -59,8 +63,11 @@ void LookupSort::allocate() {
       region_[b * tables_ + t] = total;
       total += capacity(b, t) + kSlack;
     }
+    const int64_t lookups = total - before;
+    const int64_t for_all =
+        std::min(lookups / kFewestLookups, kPartitionsPerThread * context_.pool.threads());
     const int64_t wanted =
-        std::clamp((total - before) / kPartitionLookups, int64_t{1}, kMostPartitions);
+        std::clamp(std::max(lookups / kPartitionLookups, for_all), int64_t{1}, kMostPartitions);
     shifts_[t] = 0;
     while (((id_bounds_[t] - 1) >> shifts_[t]) + 1 > wanted) ++shifts_[t];
     table_partitions_[t + 1] = table_partitions_[t] + 2 + ((id_bounds_[t] - 1) >> shifts_[t]);
@@ -144,8 +151,11 @@ void LookupSort::sort_partition(int64_t partition) {
   if (count <= kInsertionSort) return insertion_sort(lookups, count);
   Lookup* other = from_ + partition_begin_[partition];
   Lookup* from = lookups;
-  for (int shift = 0; shift < shifts_[t]; shift += kDigitBits) {
-    digit_sort(from, other, count, shift);
+  // As few passes as the widest digit allows, with digits as narrow as they then may be.
+  const int passes = (shifts_[t] + kMostDigitBits - 1) / kMostDigitBits;
+  for (int pass = 0; pass < passes; ++pass) {
+    const int bits = (shifts_[t] + passes - 1) / passes;
+    digit_sort(from, other, count, pass * bits, bits);
     std::swap(from, other);
   }
   if (from != lookups) {

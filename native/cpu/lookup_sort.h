@@ -3,7 +3,7 @@
 // Lookups are written by blocks (of batch rows) in parallel, each into a region of its own, and counted
 // by partition: a partition is a range of ids of one table, small enough to be sorted in a
 // cache; id 0 - the default, where all masked features go - has one for itself and is never sorted. A
-// stable sort has one result, so neither blocks nor threads show in it.
+// stable sort has one result, so neither blocks nor partitions nor threads show in it.
 #ifndef TWINTAIL_CPU_LOOKUP_SORT_H
 #define TWINTAIL_CPU_LOOKUP_SORT_H
 
