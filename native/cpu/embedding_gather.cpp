@@ -10,8 +10,8 @@ namespace tt::cpu {
 namespace {
 
 constexpr int64_t kBlockRows = 2 * kChunkRows;
-constexpr int kIdCapacity = 4096;
-constexpr int kBagCapacity = kChunkRows * kMostGroupViews;
+constexpr int kIdCapacity = 8192;
+constexpr int kBagCapacity = 1024;
 
 /// Collects the ids of a feature's bags and pools them when the strip or the buffer ends.
 class PoolSink {
