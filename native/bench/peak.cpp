@@ -101,35 +101,51 @@ double measure_copy(int threads, bool non_temporal) {
   return best;
 }
 
-double measure_random(const char* memory, int64_t bytes, int lines, bool in_order, int threads) {
-  constexpr int64_t kAhead = 64;
+namespace {
+
+constexpr int64_t kRowsAhead = 64;
+
+/// Each line by a load of its own, as in a kernel: prefetchers tell loads apart by their instruction.
+template <int kLines, bool kInOrder>
+void read_rows(const char* memory, const uint32_t* row, int64_t reads) {
   constexpr int64_t kLine = 64;
   constexpr int kOrders[4][4] = {{0}, {0, 1}, {1, 2, 0}, {1, 3, 0, 2}};
-  const int64_t size = lines * kLine;
+  for (int64_t i = 0; i < reads; ++i) {
+    const char* ahead = memory + row[i + kRowsAhead] * (kLines * kLine);
+    for (int l = 0; l < kLines; ++l) __builtin_prefetch(ahead + l * kLine, 0, 2);
+    const volatile char* lines = memory + row[i] * (kLines * kLine);
+#pragma GCC unroll 4
+    for (int l = 0; l < kLines; ++l) {
+      static_cast<void>(lines[kLine * (kInOrder ? l : kOrders[kLines - 1][l])]);
+    }
+  }
+}
+
+using ReadRows = void (*)(const char*, const uint32_t*, int64_t);
+constexpr ReadRows kReadRows[4][2] = {{read_rows<1, false>, read_rows<1, true>},
+                                      {read_rows<2, false>, read_rows<2, true>},
+                                      {read_rows<3, false>, read_rows<3, true>},
+                                      {read_rows<4, false>, read_rows<4, true>}};
+
+}  // namespace
+
+double measure_random(const char* memory, int64_t bytes, int lines, bool in_order, int threads) {
+  const int64_t size = lines * 64;
   const int64_t reads = (int64_t{1} << 21) / lines;
-  int64_t places[4];
-  for (int l = 0; l < lines; ++l) places[l] = kLine * (in_order ? l : kOrders[lines - 1][l]);
+  const ReadRows read = kReadRows[lines - 1][in_order ? 1 : 0];
   std::vector<std::vector<uint32_t>> rows(static_cast<size_t>(threads));
   std::vector<double> times;
   uint64_t random = 1;
   for (int repeat = 0; repeat < 7; ++repeat) {
     for (auto& list : rows) {
-      list.resize(static_cast<size_t>(reads + kAhead));
+      list.resize(static_cast<size_t>(reads + kRowsAhead));
       for (uint32_t& row : list) {
         random = random * 6364136223846793005u + 1442695040888963407u;
         row = static_cast<uint32_t>((random >> 33) % static_cast<uint64_t>(bytes / size));
       }
     }
-    times.push_back(on_threads(threads, [&](int t) {
-      const uint32_t* row = rows[static_cast<size_t>(t)].data();
-      int sum = 0;
-      for (int64_t i = 0; i < reads; ++i) {
-        const char* ahead = memory + row[i + kAhead] * size;
-        for (int l = 0; l < lines; ++l) __builtin_prefetch(ahead + l * kLine, 0, 2);
-        for (int l = 0; l < lines; ++l) sum += memory[row[i] * size + places[l]];
-      }
-      asm volatile("" : : "r"(sum));
-    }));
+    times.push_back(on_threads(
+        threads, [&](int t) { read(memory, rows[static_cast<size_t>(t)].data(), reads); }));
   }
   return static_cast<double>(threads * reads * size) / median(times);
 }
