@@ -1,3 +1,5 @@
+using Twintail.Data.Synthetic;
+
 namespace Twintail.Data;
 
 /// <summary>Size and shape of a <see cref="SyntheticCatalogue"/>.</summary>
@@ -53,7 +55,7 @@ public sealed record SyntheticOptions
         Check("zipf_exponent", ZipfExponent, ZipfExponent is >= 0 and <= 3, "a number in [0, 3]");
         Check("taste_strength", TasteStrength, TasteStrength is >= 0 and <= 50, "a number in [0, 50]");
         Check("loyalty", Loyalty, Loyalty is >= 0 and <= 50, "a number in [0, 50]");
-        Check("tags", Tags, Tags >= 144 && Tags % 144 == 0, "a multiple of 144, at least 144");
+        Check("tags", Tags, Tags > 0 && Tags % Latent.ThemeCount == 0, $"a multiple of {Latent.ThemeCount}, at least {Latent.ThemeCount}");
         Check("brands", Brands, Brands >= 3, "at least 3");
         Check("vocabulary_exponent", VocabularyExponent, VocabularyExponent is >= 0 and <= 3, "a number in [0, 3]");
         Check("stray", Stray, Stray is >= 0 and <= 1, "a number in [0, 1]");

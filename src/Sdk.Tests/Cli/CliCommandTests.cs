@@ -235,6 +235,33 @@ internal sealed class CliCommandTests
     }
 
     [Test]
+    public void DemoSaysWhatEachPartChanges()
+    {
+        JsonObject demo = CliProcess.Succeed("demo", "--out", _folder["changes"], "--catalogue", "400", "--users", "300", "--epochs", "1", "--device", "cpu", "--json").Json;
+        Dictionary<string, JsonNode> models = demo["models"]!.AsArray().ToDictionary(m => (string)m!["name"]!, m => m!);
+        JsonArray differences = demo["differences"]!.AsArray();
+        Assert.That(
+            differences.Select(d => (string)d!["name"]!),
+            Is.EqualTo(new[]
+            {
+                "plain + SSL against plain softmax", "+ logQ against plain softmax", "+ logQ + SSL against + logQ", "+ logQ + SSL against plain softmax",
+            }));
+        foreach (JsonNode? difference in differences)
+        {
+            string[] pair = ((string)difference!["name"]!).Split(" against ");
+            foreach (string report in new[] { "warm", "cold", "all" })
+            {
+                double change = Recall(models[pair[0]], report) - Recall(models[pair[1]], report);
+                Assert.That(Recall(difference, report), Is.EqualTo(change).Within(1e-6), $"{difference["name"]}, {report}");
+            }
+        }
+
+        Assert.That(Recall(models["plain + SSL"], "warm"), Is.Not.EqualTo(Recall(models["plain softmax"], "warm")), "self-supervision is on");
+
+        static double Recall(JsonNode of, string report) => (double)of[report]!["slices"]!["all"]!["recall@20"]!["value"]!;
+    }
+
+    [Test]
     public void EverySettingIsDocumented()
     {
         string help = CliProcess.Succeed("train", "--help").Out;
