@@ -61,6 +61,7 @@ void check(tt_status status, const char* what);
 void run_peak(const Options& options);
 void run_loss(const Options& options);
 void run_gather(const Options& options);
+void run_top_k(const Options& options);
 
 }  // namespace bench
 #endif

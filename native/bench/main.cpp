@@ -1,4 +1,4 @@
-// twintail_bench [peak] [loss] [gather] [--quick] [--threads=1,2] [--isa=avx512,avx2] [--seconds=2]
+// twintail_bench [peak] [loss] [gather] [top_k] [--quick] [--threads=1,2] [--isa=avx512,avx2] [--seconds=2]
 // Prints one JSON object a line. Without a name it runs everything.
 #include <cstdio>
 #include <cstdlib>
@@ -20,7 +20,7 @@ std::vector<std::string> split(const std::string& list) {
 
 int main(int count, char** arguments) {
   bench::Options options;
-  bool peak = false, loss = false, gather = false;
+  bool peak = false, loss = false, gather = false, top_k = false;
   for (int i = 1; i < count; ++i) {
     const std::string argument = arguments[i];
     const std::string value = argument.substr(argument.find('=') + 1);
@@ -38,18 +38,20 @@ int main(int count, char** arguments) {
       loss = true;
     } else if (argument == "gather") {
       gather = true;
+    } else if (argument == "top_k") {
+      top_k = true;
     } else {
-      std::fprintf(
-          stderr,
-          "usage: %s [peak] [loss] [gather] [--quick] [--threads=1,2] [--isa=avx512,avx2,portable] "
-          "[--seconds=2]\n",
-          arguments[0]);
+      std::fprintf(stderr,
+                   "usage: %s [peak] [loss] [gather] [top_k] [--quick] [--threads=1,2] "
+                   "[--isa=avx512,avx2,portable] [--seconds=2]\n",
+                   arguments[0]);
       return 2;
     }
   }
-  if (!peak && !loss && !gather) peak = loss = gather = true;
+  if (!peak && !loss && !gather && !top_k) peak = loss = gather = top_k = true;
   if (peak) bench::run_peak(options);
   if (loss) bench::run_loss(options);
   if (gather) bench::run_gather(options);
+  if (top_k) bench::run_top_k(options);
   return 0;
 }

@@ -76,8 +76,12 @@ RetrievalTasks RetrievalTasks::make(const tt_retrieval_args& args, int threads,
   const int64_t wanted = kTasksPerThread * threads;
   const int64_t even_share = (args.n + wanted - 1) / wanted;
   // Blocks of many queries pay for packing the items; few queries are cut by items instead.
-  tasks.query_block = std::clamp(std::max<int64_t>(even_share, kMostQueryBlock / 4), int64_t{1},
-                                 std::min(kMostQueryBlock, most_queries));
+  const int64_t most = std::clamp(std::max<int64_t>(even_share, kMostQueryBlock / 4), int64_t{1},
+                                  std::min(kMostQueryBlock, most_queries));
+  // As many blocks of equal size for each thread, in whole tiles.
+  const int64_t blocks = ((args.n + most - 1) / most + threads - 1) / threads * threads;
+  const int64_t share = args.n <= most ? args.n : (args.n + blocks - 1) / blocks;
+  tasks.query_block = (share + kMostTileQueries - 1) / kMostTileQueries * kMostTileQueries;
   tasks.query_blocks = (args.n + tasks.query_block - 1) / tasks.query_block;
   const int64_t most_slices = std::max<int64_t>(1, args.m / kLeastSliceItems);
   tasks.slices = threads == 1 ? 1

@@ -63,7 +63,7 @@ struct ScanJob {
 struct TopKJob {
   ScanJob scan;
   BestItems* best;  // [query_count]
-  /// [query_count]: the score of the last of the best k, NaN while there are fewer.
+  /// [query_count], readable to a whole tile: the score of the last of the best k, NaN while there are fewer.
   float* thresholds;
   /// Called when `count` reaches `capacity`: keeps the best k and returns the threshold.
   float (*compact)(BestItems& best, int32_t k);

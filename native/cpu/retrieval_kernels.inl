@@ -1,5 +1,6 @@
 // Included by retrieval_kernels_<isa>.cpp only.
 #include "retrieval_kernels.h"
+#include "transpose.h"
 #include "vec16.h"
 
 namespace tt::cpu {
@@ -9,20 +10,24 @@ namespace {
 #if defined(__AVX512F__)
 constexpr int kTileQueries = 12;  // 24 accumulators, 2 items, 1 query
 constexpr int kTileVectors = 2;
+constexpr bool kComparesInRegisters = true;
 #elif defined(__AVX2__)
 constexpr int kTileQueries = 6;  // 12 accumulators of 8, 2 items, 1 query
 constexpr int kTileVectors = 1;
+constexpr bool kComparesInRegisters = true;
 #else
 constexpr int kTileQueries = 2;  // 8 accumulators of 4
 constexpr int kTileVectors = 1;
+constexpr bool kComparesInRegisters = false;  // else g++ keeps the accumulators in memory
 #endif
 constexpr int kPanelVectors = kPanelItems / 16;
 static_assert(kTileQueries <= kMostTileQueries);
 
-// Comparisons as 16 bits, one for each lane. not_at_most: greater, or either is NaN.
+// Comparisons as bits, one for each lane. not_at_most: greater, or either is NaN; of one query's part of a tile.
 #if defined(__AVX512F__)
-uint32_t not_at_most(Vec16 a, Vec16 b) {
-  return _mm512_cmp_ps_mask(a.v, b.v, _CMP_NLE_UQ);
+uint32_t not_at_most(const Vec16 (&a)[2], Vec16 b) {
+  return _mm512_kunpackw(_mm512_cmp_ps_mask(a[1].v, b.v, _CMP_NLE_UQ),
+                         _mm512_cmp_ps_mask(a[0].v, b.v, _CMP_NLE_UQ));
 }
 uint32_t greater(Vec16 a, Vec16 b) {
   return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ);
@@ -38,8 +43,9 @@ uint32_t lanes(__m256 lo, __m256 hi) {
   return static_cast<uint32_t>(_mm256_movemask_ps(lo)) |
          static_cast<uint32_t>(_mm256_movemask_ps(hi)) << 8;
 }
-uint32_t not_at_most(Vec16 a, Vec16 b) {
-  return lanes(_mm256_cmp_ps(a.lo, b.lo, _CMP_NLE_UQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_NLE_UQ));
+uint32_t not_at_most(const Vec16 (&a)[1], Vec16 b) {
+  return lanes(_mm256_cmp_ps(a[0].lo, b.lo, _CMP_NLE_UQ),
+               _mm256_cmp_ps(a[0].hi, b.hi, _CMP_NLE_UQ));
 }
 uint32_t greater(Vec16 a, Vec16 b) {
   return lanes(_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ));
@@ -53,29 +59,31 @@ uint32_t unordered(Vec16 a, Vec16 b) {
 #else
 template <class Compare>
 uint32_t lanes(Vec16 a, Vec16 b, Compare compare) {
-  uint32_t mask = 0;
-  for (int i = 0; i < 16; ++i) {
-    mask |= (compare(a.q[i / 4][i % 4], b.q[i / 4][i % 4]) ? 1u : 0u) << i;
+  QuadBits all = {};
+  TT_UNROLL for (uint32_t i = 0; i < 4; ++i) {
+    const QuadBits bits = {1, 2, 4, 8};
+    all |= (QuadBits)compare(a.q[i], b.q[i]) & (bits << (4 * i));
   }
-  return mask;
+  return (all[0] | all[1]) | (all[2] | all[3]);
 }
-uint32_t not_at_most(Vec16 a, Vec16 b) {
-  return lanes(a, b, [](float x, float y) { return !(x <= y); });
+uint32_t not_at_most(const Vec16 (&a)[1], Vec16 b) {
+  return lanes(a[0], b, [](Quad x, Quad y) { return ~(x <= y); });
 }
 uint32_t greater(Vec16 a, Vec16 b) {
-  return lanes(a, b, [](float x, float y) { return x > y; });
+  return lanes(a, b, [](Quad x, Quad y) { return x > y; });
 }
 uint32_t equal(Vec16 a, Vec16 b) {
-  return lanes(a, b, [](float x, float y) { return x == y; });
+  return lanes(a, b, [](Quad x, Quad y) { return x == y; });
 }
 uint32_t unordered(Vec16 a, Vec16 b) {
-  return lanes(a, b, [](float x, float y) { return x != x || y != y; });
+  return lanes(a, b, [](Quad x, Quad y) { return (x != x) | (y != y); });
 }
 #endif
 
-/// scores [Queries][kPanelItems] of packed queries [d][stride] and a panel [d][kPanelItems].
-template <int Queries>
-void score_tile(const float* queries, int stride, const float* panel, int32_t d, float* scores) {
+/// Products of packed queries [d][stride] and a panel [d][kPanelItems]. Calls finish(query, first vector of the panel,
+/// scores) while they are in registers.
+template <int Queries, class Finish>
+void score_tile(const float* queries, int stride, const float* panel, int32_t d, Finish finish) {
   for (int first = 0; first < kPanelVectors; first += kTileVectors) {
     Vec16 sums[Queries][kTileVectors];
     TT_UNROLL for (int q = 0; q < Queries; ++q) {
@@ -93,26 +101,43 @@ void score_tile(const float* queries, int stride, const float* panel, int32_t d,
       x += kPanelItems;
       y += stride;
     }
-    TT_UNROLL for (int q = 0; q < Queries; ++q) {
-      TT_UNROLL for (int v = 0; v < kTileVectors; ++v) {
-        sums[q][v].store(scores + q * kPanelItems + 16 * (first + v));
-      }
-    }
+    TT_UNROLL for (int q = 0; q < Queries; ++q) finish(q, first, sums[q]);
   }
 }
+
+/// For score_tile: keeps the scores [Queries][kPanelItems].
+struct StoreScores {
+  float* scores;
+
+  void operator()(int q, int first, const Vec16 (&sums)[kTileVectors]) const {
+    TT_UNROLL for (int v = 0; v < kTileVectors; ++v) {
+      sums[v].store(scores + q * kPanelItems + 16 * (first + v));
+    }
+  }
+};
 
 /// panel [d][kPanelItems] from item_of(0 .. count - 1), the rest 0.
 template <class ItemOf>
 void pack_panel(const ScanJob& job, int count, ItemOf item_of) {
-  const int32_t d = job.d;
-  for (int i = 0; i < count; ++i) {
-    const int64_t item = item_of(i);
-    const float* row = job.items + item * d;
-    const float scale = job.inverse_norms != nullptr ? job.inverse_norms[item] : 1.0f;
-    for (int32_t c = 0; c < d; ++c) job.panel[c * kPanelItems + i] = row[c] * scale;
-  }
-  for (int i = count; i < kPanelItems; ++i) {
-    for (int32_t c = 0; c < d; ++c) job.panel[c * kPanelItems + i] = 0.0f;
+  constexpr int kStage = 64;  // columns at a time
+  alignas(64) float stage[kPanelItems * kStage];
+  for (int32_t first = 0; first < job.d; first += kStage) {
+    const int32_t columns = job.d - first < kStage ? job.d - first : kStage;
+    for (int i = 0; i < kPanelItems; ++i) {
+      const int64_t item = i < count ? item_of(i) : 0;
+      const float scale = i >= count                     ? 0.0f
+                          : job.inverse_norms != nullptr ? job.inverse_norms[item]
+                                                         : 1.0f;
+      const float* row = job.items + item * job.d + first;
+      for (int32_t c = 0; c < columns; c += 16) {
+        const Vec16 x = i >= count          ? Vec16::zero()
+                        : columns - c >= 16 ? Vec16::load(row + c)
+                                            : Vec16::load(row + c, columns - c);
+        (x * Vec16::all(scale)).store(stage + i * kStage + c);
+      }
+    }
+    transpose(job.panel + static_cast<int64_t>(first) * kPanelItems, kPanelItems, stage, kStage,
+              columns);
   }
 }
 
@@ -126,7 +151,7 @@ void scan(const ScanJob& job, Use use) {
     pack_panel(job, count, [base](int i) { return base + i; });
     const float* queries = job.queries;
     for (int32_t q = 0; q < job.query_count; q += kTileQueries) {
-      score_tile<kTileQueries>(queries, kTileQueries, job.panel, job.d, scores);
+      score_tile<kTileQueries>(queries, kTileQueries, job.panel, job.d, StoreScores{scores});
       queries += static_cast<int64_t>(job.d) * kTileQueries;
       const int here = job.query_count - q < kTileQueries ? job.query_count - q : kTileQueries;
       for (int i = 0; i < here; ++i) use(q + i, base, count, scores + i * kPanelItems);
@@ -190,24 +215,121 @@ void inverse_norms(const float* rows, int64_t count, int32_t d, float* inverse) 
   }
 }
 
+uint32_t not_at_most(const float* scores, float threshold) {
+  uint32_t lanes = 0;
+  for (int first = 0; first < kPanelVectors; first += kTileVectors) {
+    Vec16 part[kTileVectors];
+    for (int v = 0; v < kTileVectors; ++v) part[v] = Vec16::load(scores + 16 * (first + v));
+    lanes |= not_at_most(part, Vec16::all(threshold)) << (16 * first);
+  }
+  return lanes;
+}
+
+/// The scores of a tile [kTileQueries][kPanelItems], and which are not at most their query's threshold.
+void score_and_compare(const ScanJob& job, const float* queries, const float* thresholds,
+                       float* scores, uint32_t* lanes) {
+  if constexpr (kComparesInRegisters) {
+    score_tile<kTileQueries>(queries, kTileQueries, job.panel, job.d,
+                             [&](int q, int v, const Vec16(&sums)[kTileVectors]) {
+                               StoreScores{scores}(q, v, sums);
+                               const uint32_t here = not_at_most(sums, Vec16::all(thresholds[q]))
+                                                     << (16 * v);
+                               lanes[q] = v == 0 ? here : lanes[q] | here;
+                             });
+  } else {
+    score_tile<kTileQueries>(queries, kTileQueries, job.panel, job.d, StoreScores{scores});
+    for (int q = 0; q < kTileQueries; ++q) {
+      lanes[q] = not_at_most(scores + q * kPanelItems, thresholds[q]);
+    }
+  }
+}
+
+/// Items of a panel that may be among the best of a query.
+struct Passed {
+  int32_t query;
+  uint32_t lanes;
+};
+
+/// Scores of some tiles of queries with one panel, and who passed.
+struct TileGroup {
+  static constexpr int kTiles = 8;  // the scores stay in the first-level cache
+  static constexpr int kQueries = kTiles * kTileQueries;
+
+  alignas(64) float scores[kQueries * kPanelItems];
+  Passed passed[kQueries];
+  int passed_count;
+
+  /// Queries first .. first + count - 1. A query without candidates costs no branch: most have none, but which have
+  /// some cannot be foretold.
+  void fill(const TopKJob& job, int32_t first, int32_t count) {
+    passed_count = 0;
+    for (int32_t done = 0; done < count; done += kTileQueries) {
+      const float* thresholds = job.thresholds + first + done;
+      float* tile = scores + done * kPanelItems;
+      const float* queries = job.scan.queries + static_cast<int64_t>(first + done) * job.scan.d;
+      uint32_t lanes[kTileQueries];
+      score_and_compare(job.scan, queries, thresholds, tile, lanes);
+      const int here = count - done < kTileQueries ? count - done : kTileQueries;
+      for (int q = 0; q < here; ++q) {
+        passed[passed_count] = Passed{first + done + q, lanes[q]};
+        passed_count += lanes[q] != 0 ? 1 : 0;
+      }
+    }
+  }
+};
+
+/// Items come in ascending order of their ids, so one that only equals the threshold loses. NaN passes and is judged by
+/// its key; a threshold of NaN lets everything pass.
+void take_candidates(const TopKJob& job, int32_t query, uint32_t lanes, int64_t base,
+                     const float* scores) {
+  BestItems& best = job.best[query];
+  for (lanes &= ~excluded_lanes(best, base); lanes != 0; lanes &= lanes - 1) {
+    const int i = __builtin_ctz(lanes);
+    best.keys[best.count] = rank_key(scores[i], static_cast<int32_t>(base + i));
+    if (++best.count == best.capacity) job.thresholds[query] = job.compact(best, job.k);
+  }
+}
+
+/// Asks for the rows of the next panel while this one is multiplied, an even share in each of some turns.
+class NextPanel {
+ public:
+  NextPanel(const ScanJob& job, int64_t begin, int turns) {
+    const int64_t left = job.item_end - begin;
+    const int64_t rows = left < 0 ? 0 : left < kPanelItems ? left : kPanelItems;
+    at_ = reinterpret_cast<const char*>(job.items + begin * job.d);
+    end_ = at_ + rows * job.d * static_cast<int64_t>(sizeof(float));
+    lines_ = (end_ - at_ + 64 * turns - 1) / (64 * turns);
+  }
+
+  TT_PREFETCHES void ask() {
+    for (int64_t i = 0; i < lines_ && at_ < end_; ++i, at_ += 64) prefetch_far(at_);
+  }
+
+ private:
+  const char* at_;
+  const char* end_;
+  int64_t lines_;
+};
+
 void top_k(const TopKJob& job) {
-  scan(job.scan, [&job](int32_t q, int64_t base, int count, const float* scores) {
-    // Items come in ascending order of their ids, so one that only equals the threshold loses. NaN
-    // passes here and is judged by its key; a threshold of NaN lets everything pass.
-    const Vec16 threshold = Vec16::all(job.thresholds[q]);
-    uint32_t candidates = 0;
-    for (int v = 0; v < kPanelVectors; ++v) {
-      candidates |= not_at_most(Vec16::load(scores + 16 * v), threshold) << (16 * v);
+  TileGroup group;
+  const int groups = (job.scan.query_count + TileGroup::kQueries - 1) / TileGroup::kQueries;
+  for (int64_t base = job.scan.item_begin; base < job.scan.item_end; base += kPanelItems) {
+    const int64_t left = job.scan.item_end - base;
+    const int count = static_cast<int>(left < kPanelItems ? left : kPanelItems);
+    pack_panel(job.scan, count, [base](int i) { return base + i; });
+    NextPanel next(job.scan, base + kPanelItems, groups);
+    for (int32_t first = 0; first < job.scan.query_count; first += TileGroup::kQueries) {
+      next.ask();
+      const int32_t queries = job.scan.query_count - first;
+      group.fill(job, first, queries < TileGroup::kQueries ? queries : TileGroup::kQueries);
+      for (int p = 0; p < group.passed_count; ++p) {
+        const Passed& passed = group.passed[p];
+        take_candidates(job, passed.query, passed.lanes & lanes_below(count), base,
+                        group.scores + (passed.query - first) * kPanelItems);
+      }
     }
-    if (candidates == 0) return;
-    BestItems& best = job.best[q];
-    candidates &= lanes_below(count) & ~excluded_lanes(best, base);
-    for (; candidates != 0; candidates &= candidates - 1) {
-      const int i = __builtin_ctz(candidates);
-      best.keys[best.count] = rank_key(scores[i], static_cast<int32_t>(base + i));
-      if (++best.count == best.capacity) job.thresholds[q] = job.compact(best, job.k);
-    }
-  });
+  }
 }
 
 /// How many of the scores come before the target.
@@ -245,7 +367,7 @@ void score(const ScanJob& job, int32_t query, const int32_t* ids, int64_t count,
     const int64_t left = count - first;
     const int here = static_cast<int>(left < kPanelItems ? left : kPanelItems);
     pack_panel(job, here, [&](int i) { return static_cast<int64_t>(ids[first + i]); });
-    score_tile<1>(packed, kTileQueries, job.panel, job.d, tile);
+    score_tile<1>(packed, kTileQueries, job.panel, job.d, StoreScores{tile});
     for (int i = 0; i < here; ++i) scores[first + i] = tile[i];
   }
 }

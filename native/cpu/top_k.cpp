@@ -13,21 +13,53 @@ constexpr int64_t kMostStateBytes = int64_t{8} << 20;  // candidates of one task
 
 /// Room for candidates: the more, the rarer they are cut to the best k.
 int64_t capacity_for(int32_t k) {
-  return std::max<int64_t>(4 * int64_t{k}, int64_t{k} + 256);
+  return std::max<int64_t>(2 * int64_t{k}, int64_t{k} + 64);
+}
+
+/// The k largest of the first count keys come first, the k-th largest last of them. Quickselect that moves keys without
+/// branches: std::nth_element waits for a misread branch at every second key.
+void keep_largest(RankKey* keys, int64_t count, int64_t k) {
+  constexpr int64_t kFew = 12;
+  RankKey* begin = keys;
+  RankKey* end = keys + count;
+  RankKey* const last = keys + k - 1;
+  for (int rounds = 0; end - begin > kFew && rounds < 40; ++rounds) {
+    RankKey* middle = begin + (end - begin) / 2;
+    RankKey* back = end - 1;
+    if (*middle < *begin) std::swap(*middle, *begin);
+    if (*back < *middle) std::swap(*back, *middle);
+    if (*middle < *begin) std::swap(*middle, *begin);
+    std::swap(*middle, *back);
+    const RankKey pivot = *back;
+    RankKey* larger = begin;
+    for (RankKey* key = begin; key < back; ++key) {
+      const RankKey here = *key;
+      *key = *larger;
+      *larger = here;
+      larger += here > pivot ? 1 : 0;
+    }
+    std::swap(*larger, *back);
+    if (larger == last) return;
+    if (larger > last) {
+      end = larger;
+    } else {
+      begin = larger + 1;
+    }
+  }
+  std::nth_element(begin, last, end, std::greater<RankKey>());
 }
 
 float compact(BestItems& best, int32_t k) {
-  RankKey* keys = best.keys;
-  std::nth_element(keys, keys + k - 1, keys + best.count, std::greater<RankKey>());
+  keep_largest(best.keys, best.count, k);
   best.count = k;
-  return key_score(keys[k - 1]);
+  return key_score(best.keys[k - 1]);
 }
 
 struct Worker {
   RetrievalScratch scratch;
   RankKey* keys;      // [query_block, capacity]
   BestItems* best;    // [query_block]
-  float* thresholds;  // [query_block]
+  float* thresholds;  // [query_block + kMostTileQueries]
 };
 
 /// The results of each slice, merged for each query.
@@ -44,7 +76,8 @@ void merge_slices(Context& context, const RankKey* found, int64_t slices, int64_
       for (int64_t s = 0; s < slices; ++s) {
         std::copy_n(found + (s * n + q) * k, k, keys + s * k);
       }
-      std::partial_sort(keys, keys + k, keys + all, std::greater<RankKey>());
+      if (slices > 1) keep_largest(keys, all, k);
+      std::sort(keys, keys + k, std::greater<RankKey>());
       for (int32_t i = 0; i < k; ++i) {
         const bool none = keys[i] == 0;
         ids[q * k + i] = none ? -1 : key_id(keys[i]);
@@ -78,7 +111,7 @@ void top_k(Context& context, const tt_retrieval_args* args, int32_t k, int32_t* 
     const auto block = static_cast<size_t>(tasks.query_block);
     workers[w] = Worker{RetrievalScratch::make(scope, kernels, tasks.query_block, d),
                         scope.get<RankKey>(block * static_cast<size_t>(capacity)),
-                        scope.get<BestItems>(block), scope.get<float>(block)};
+                        scope.get<BestItems>(block), scope.get<float>(block + kMostTileQueries)};
   }
   // [slices, n, k]; a key of 0 is smaller than that of any item: nothing.
   auto* found = scope.get<RankKey>(static_cast<size_t>(tasks.slices * n * k));
