@@ -106,12 +106,13 @@ fi
 export TWINTAIL_CUDA_PLUGIN=$plugin
 library=$core/lib/libtwintail.so
 export TWINTAIL_LIBRARY=$library # for the C# programs, which come with a core of their own
-# cuBLASLt may lie in the toolkit or, on a machine for Python, in PyTorch's packages only.
-libraries=$core/lib:/usr/local/cuda/lib64
+# cuBLASLt may lie in the toolkit or, on a machine for Python, in PyTorch's packages only. Those come first: PyTorch must not be handed another
+# release's libraries.
+libraries=$core/lib
 for file in $(python3 -c 'import glob, os, torch; print(*glob.glob(os.path.join(os.path.dirname(torch.__file__), "..", "nvidia", "*", "lib", "libcublasLt.so.*")))'); do
   libraries+=:$(dirname "$file")
 done
-export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export LD_LIBRARY_PATH=$libraries:/usr/local/cuda/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 echo "---- built in $SECONDS s"
 
 # ---- the parts: run NAME SECONDS COMMAND...
