@@ -180,7 +180,7 @@ about=$(python3 -c 'import json, sys; print(json.dumps(dict(zip(("driver", "tool
 later=0
 skipped sanitizer || ! command -v compute-sanitizer > /dev/null || later=70
 [[ -z $managed ]] || skipped managed || later=$((later + 60))
-declare -A weight=([losses]=4 [hopper]=1 [gather]=2 [step]=3 [epochs]=3)
+declare -A weight=([losses]=4 [hopper]=2 [gather]=2 [step]=3 [epochs]=3)
 groups=()
 sum=0
 for group in losses hopper gather step epochs; do
