@@ -46,6 +46,9 @@ void mbarrier_change(std::uint64_t* barrier, unsigned arrivals, std::int64_t byt
          where.line, static_cast<unsigned>(s.expected));
   s.pending -= arrivals;
   s.bytes += bytes;
+  if (s.bytes >= 1 << 20 || s.bytes <= -(1 << 20))  // PTX ISA 8.4, 9.7.12.15.2: tx-count
+    fail("%s:%d mbarrier: %lld bytes are more than one can count", where.file, where.line,
+         static_cast<long long>(s.bytes));
   if (s.pending == 0 && s.bytes == 0) {
     s.pending = s.expected;
     s.phase ^= 1;

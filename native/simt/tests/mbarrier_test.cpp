@@ -79,6 +79,18 @@ bool one_too_many_of(bool wrong) {
   return gives_indices(one_too_many, wrong, 64);
 }
 
+__global__ void too_many_bytes(float* out, bool wrong) {
+  TT_SHARED(uint64_t, ready, );
+  if (threadIdx.x == 0) {
+    simt::hopper::barrier_init(&ready, 1);
+    simt::hopper::barrier_expect(&ready, (1 << 20) - (wrong ? 0 : 1));
+  }
+  out[threadIdx.x] = static_cast<float>(threadIdx.x);
+}
+bool too_many_bytes_of(bool wrong) {
+  return gives_indices(too_many_bytes, wrong, 64);
+}
+
 __global__ void nobody_arrives(float* out, bool wrong) {
   TT_SHARED(uint64_t, ready, );
   if (threadIdx.x == 0) simt::hopper::barrier_init(&ready, 1);
@@ -95,6 +107,8 @@ const Bug kBugs[] = {
     {"ReadWithoutWaiting", hand_over_of, kSometimes, kAlways, kSometimes, kSometimes,
      "race|nobody has written"},
     {"OneArrivalTooMany", one_too_many_of, kAlways, kAlways, kAlways, kAlways, "more arrivals"},
+    {"TooManyBytes", too_many_bytes_of, kAlways, kAlways, kAlways, kAlways,
+     "more than one can count"},
     {"NobodyArrives", nobody_arrives_of, kAlways, kAlways, kAlways, kAlways, "endless spinning"},
 };
 PLANTED_BUGS(PlantedMbarrier, kBugs);

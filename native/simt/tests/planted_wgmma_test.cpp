@@ -18,7 +18,10 @@ enum class Mistake {
   kOperandReused,
   kAccumulatorTouched,
   kStageRefilled,
-  kLeftUnderWay
+  kLeftUnderWay,
+  kTileNotAligned,
+  kOffsetTooLarge,
+  kDescriptorOfALane
 };
 
 struct Tiles {
@@ -66,11 +69,16 @@ __device__ void products(float* out, Mistake mistake) {
       u[j][i] = 1.0f;
     }
 
+  const auto by_k = descriptor(tiles.y + (mistake == Mistake::kTileNotAligned ? 8 : 0), 16, 1024);
+  const auto by_n = descriptor(tiles.y, mistake == Mistake::kOffsetTooLarge ? 1 << 18 : 0, 1024);
   if (mistake != Mistake::kNoFence) products_begin();
   for (int k = 0; k < 64; k += 16)
-    multiply(s, descriptor(tiles.x + k, 16, 1024), descriptor(tiles.y + k, 16, 1024), k > 0);
+    multiply(s, advance(descriptor(tiles.x, 16, 1024), 2 * k), advance(by_k, 2 * k), k > 0);
   products_commit();
-  for (int k = 0; k < 8; k++) multiply_rows(u, e[k], descriptor(tiles.y + k * 16 * 64, 0, 1024));
+  for (int k = 0; k < 8; k++) {
+    const bool astray = mistake == Mistake::kDescriptorOfALane && lane == 7;
+    multiply_rows(u, e[k], advance(by_n, (astray ? k ^ 1 : k) * 2048));
+  }
   if (mistake != Mistake::kNotCommitted) products_commit();
 
   if (mistake == Mistake::kOperandReused) e[3][1] = 0;
@@ -126,6 +134,12 @@ const Bug kBugs[] = {
      "race|^$"},
     {"LeftUnderWay", products_of<Mistake::kLeftUnderWay>, kAlways, kAlways, kAlways, kAlways,
      "wgmma under way"},
+    {"TileNotAligned", products_of<Mistake::kTileNotAligned>, kAlways, kAlways, kAlways, kAlways,
+     "multiple of 1024"},
+    {"OffsetTooLarge", products_of<Mistake::kOffsetTooLarge>, kAlways, kAlways, kAlways, kAlways,
+     "do not fit a matrix descriptor"},
+    {"DescriptorOfALane", products_of<Mistake::kDescriptorOfALane>, kAlways, kAlways, kAlways,
+     kAlways, "descriptor than that of the warp's lane 0"},
 };
 PLANTED_BUGS(PlantedWgmma, kBugs);
 

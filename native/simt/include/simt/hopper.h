@@ -58,7 +58,16 @@ inline float by_k(const MatrixInShared& m, unsigned row, unsigned k) {
 inline float by_n(const MatrixInShared& m, unsigned n, unsigned k) {
   return swizzled(m, n / 64 * m.leading + k / 8 * m.stride + k % 8 * 128 + n % 64 * 2);
 }
-inline MatrixInShared descriptor(const void* p, std::uint32_t leading, std::uint32_t stride) {
+// With the base offset 0, which is all that kernels have here, the swizzle's pattern begins at a multiple of 1024 (PTX ISA
+// 8.4, 9.7.14.5.1, matrix descriptor); offsets are kept in 14 bits, of 16 bytes each.
+inline MatrixInShared descriptor(const void* p, std::uint32_t leading, std::uint32_t stride,
+                                 Where w = Where::here()) {
+  if (reinterpret_cast<std::uintptr_t>(p) % 1024 != 0)
+    fail("%s:%d wgmma: a matrix with the 128-byte swizzle does not begin at a multiple of 1024",
+         w.file, w.line);
+  if (((leading | stride) & ~0x3FFF0u) != 0)
+    fail("%s:%d wgmma: offsets %u and %u do not fit a matrix descriptor", w.file, w.line, leading,
+         stride);
   return MatrixInShared{static_cast<const unsigned char*>(p), leading, stride};
 }
 
@@ -99,6 +108,15 @@ inline void do_product(const Product& p) {
   }
 }
 
+// Descriptors are read from registers that a warp has one of.
+inline void check_uniform(const Product& p, Where w) {
+  for (const MatrixInShared* m : {&p.a, &p.b}) {
+    const auto start = reinterpret_cast<std::uintptr_t>(m->start);
+    if (__shfl_sync(0xffffffffu, static_cast<unsigned long long>(start), 0) != start)
+      fail("%s:%d wgmma: another matrix descriptor than that of the warp's lane 0", w.file, w.line);
+  }
+}
+
 inline void products_begin() {
   __syncwarp();
   products_fence();
@@ -108,7 +126,11 @@ template <int kGroupsLeft>
 void products_wait(Where w = Where::here()) {
   __syncwarp();
   const std::size_t count = products_ready(kGroupsLeft);
-  for (std::size_t i = 0; i < count; i++) do_product(product_begin(i, w));
+  for (std::size_t i = 0; i < count; i++) {
+    const Product product = product_begin(i, w);
+    check_uniform(product, w);
+    do_product(product);
+  }
   products_done(count);
 }
 template <class Registers>
