@@ -105,6 +105,25 @@ TEST_F(HostGraph, NothingRunsBeforeTheEndAndLaterSectionsAreUpdates) {
   EXPECT_EQ(context.recording.counts().cut, 0);
 }
 
+TEST_F(HostGraph, WhateverAnUpdateFailsWithTheGraphIsBuiltAnew) {
+  for (const int error : {cudaErrorGraphExecUpdateFailure, cudaErrorNotSupported}) {
+    Context context(options(), count);
+    const Ints a(context);
+    warm(context);
+    simt::options().graph_update_error = error;
+    for (int step = 1; step <= 3; ++step) {
+      context.recording.begin();
+      fill(context, a, step);
+      const tt_error failed = error_of([&] { context.recording.end(); });
+      EXPECT_EQ(failed.status, TT_OK) << failed.message;
+      EXPECT_EQ(a.last(), step);
+    }
+    simt::options().graph_update_error = 0;
+    EXPECT_EQ(context.recording.counts().built, 3);
+    EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess) << "the next launch does not report it";
+  }
+}
+
 TEST_F(HostGraph, WhatAGraphCannotHoldInterruptsIt) {
   Context context(options(), count);
   const Ints a(context);

@@ -83,6 +83,8 @@ cudaError_t cudaGraphExecUpdate(cudaGraphExec_t exec, cudaGraph_t graph,
   const Lock lock(machine.mutex);
   if (info == nullptr || simt::execs.count(exec) == 0 || simt::graphs.count(graph) == 0)
     return record(cudaErrorInvalidValue);
+  if (simt::options().graph_update_error != 0)
+    return record(static_cast<cudaError_t>(simt::options().graph_update_error));
   std::size_t different = 0;
   *info = {simt::compare(*exec->nodes, graph->nodes, different), nullptr, nullptr};
   if (info->result == cudaGraphExecUpdateSuccess) {

@@ -47,6 +47,8 @@ struct Options {
   bool defer_streams = false;
   // What cudaDevAttrMemoryPoolsSupported says. SIMT_POOLS=0.
   bool memory_pools = true;
+  // The cudaError_t that every cudaGraphExecUpdate returns, or 0: it does what it is asked.
+  int graph_update_error = 0;
 };
 Options& options();
 
