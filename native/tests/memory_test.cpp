@@ -139,6 +139,7 @@ TEST_P(MemoryTest, ReservedMemoryIsVisibleUntilItIsTrimmed) {
   const Context context(target());
   EXPECT_EQ(info_of(context).reserved_bytes, 0);
   constexpr int64_t kBytes = 5 << 20;
+  int64_t before = 0;
   for (int i = 0; i < 2; ++i) {
     void* memory = nullptr;
     TT_OK_OR_FAIL(tt_alloc(context, kBytes, &memory));
@@ -146,9 +147,12 @@ TEST_P(MemoryTest, ReservedMemoryIsVisibleUntilItIsTrimmed) {
     TT_OK_OR_FAIL(tt_free(context, memory));
     EXPECT_EQ(info_of(context).live_bytes, 0);
     TT_OK_OR_FAIL(tt_context_synchronize(context));
-    // A pool keeps it for the next; without one it is gone.
+    // A pool keeps it for the next; without one it is gone. CUDA's pools grow by far more than is asked for (32 MiB,
+    // which is not documented).
     const int64_t kept = info_of(context).reserved_bytes;
-    EXPECT_TRUE(kept == 0 || (!on_cpu() && kept >= kBytes && kept < 2 * kBytes)) << kept;
+    EXPECT_TRUE(kept == 0 || (!on_cpu() && kept >= kBytes)) << kept;
+    EXPECT_TRUE(i == 0 || kept == before) << "the second has the first one's memory";
+    before = kept;
   }
   TT_OK_OR_FAIL(tt_context_trim(context));
   EXPECT_EQ(info_of(context).reserved_bytes, 0);
