@@ -153,13 +153,29 @@ __device__ __forceinline__ void split_pair(uint32_t (&a)[kParts][4], int index, 
   }
 }
 
-// u += E Y: the accumulators of the scores are laid out as the A operand already.
+// 16 rows of 8 or 16 columns as B operands. from: row lane % 16, for 16 columns its second half for lanes 16 and up.
+__device__ __forceinline__ void load_groups(uint32_t (&b)[2][2], const __nv_bfloat16* from) {
+  uint32_t four[4];
+  ptx::ldmatrix_x4_trans(four, from);
+  b[0][0] = four[0];
+  b[0][1] = four[1];
+  b[1][0] = four[2];
+  b[1][1] = four[3];
+}
+__device__ __forceinline__ void load_groups(uint32_t (&b)[1][2], const __nv_bfloat16* from) {
+  ptx::ldmatrix_x2_trans(b[0], from);
+}
+
+// u += E Y: the accumulators of the scores are laid out as the A operand already. Tensor cores cut sums towards zero
+// (simt/src/matrix.cpp), which always errs in one direction: six products for each of 2^16 / 16 steps by some 2^-12 of
+// what is exact to 2^-24. So float32's running sums are rounded additions.
 template <int kWidth, int kParts>
 __device__ __forceinline__ void accumulate(
     float (&u)[Shape<kWidth, kParts>::kRowTiles][kWidth / 8][4],
     const float (&e)[Shape<kWidth, kParts>::kRowTiles][Shape<kWidth, kParts>::kColumns / 8][4],
     const __nv_bfloat16* y) {
   using S = Shape<kWidth, kParts>;
+  constexpr int kGroups = kParts > 1 && kWidth > 128 ? 1 : 2;  // of 8 columns: registers are few
   const int lane = static_cast<int>(ptx::lane_id());
   const __nv_bfloat16* from = y + lane % 16 * S::kStride + lane / 16 * 8;
 #pragma unroll
@@ -172,18 +188,27 @@ __device__ __forceinline__ void accumulate(
         split_pair<kParts>(a[r], i, e[r][j + i / 2][i % 2 * 2], e[r][j + i / 2][i % 2 * 2 + 1]);
     }
 #pragma unroll
-    for (int k = 0; k < kWidth / 8; k += 2) {
+    for (int k = 0; k < kWidth / 8; k += kGroups) {
+      float step[S::kRowTiles][kGroups][4] = {};
 #pragma unroll
-      for (int part = 0; part < kParts; part++) {
-        uint32_t b[4];
-        ptx::ldmatrix_x4_trans(b, from + (part * S::kColumns + j * 8) * S::kStride + k * 8);
+      for (int part = kParts - 1; part >= 0; part--) {  // the largest products last
+        uint32_t b[kGroups][2];
+        load_groups(b, from + (part * S::kColumns + j * 8) * S::kStride + k * 8);
 #pragma unroll
         for (int r = 0; r < S::kRowTiles; r++) {
 #pragma unroll
-          for (int other = 0; other < kParts - part; other++) {
-            ptx::mma_m16n8k16_bf16(u[r][k], a[r][other], {b[0], b[1]});
-            ptx::mma_m16n8k16_bf16(u[r][k + 1], a[r][other], {b[2], b[3]});
+          for (int other = kParts - 1 - part; other >= 0; other--) {
+#pragma unroll
+            for (int i = 0; i < kGroups; i++)
+              ptx::mma_m16n8k16_bf16(kParts > 1 ? step[r][i] : u[r][k + i], a[r][other], b[i]);
           }
+        }
+      }
+      if constexpr (kParts > 1) {
+#pragma unroll
+        for (int r = 0; r < S::kRowTiles; r++) {
+#pragma unroll
+          for (int i = 0; i < 4 * kGroups; i++) u[r][k + i / 4][i % 4] += step[r][i / 4][i % 4];
         }
       }
     }

@@ -10,11 +10,15 @@
 //   B, tf32        (i < 2):  row = threadID_in_group + 4 i;  col = groupID
 //   C and D        (i < 4):  row = groupID + (i < 2 ? 0 : 8);  col = threadID_in_group * 2 + (i & 1)
 //
-// Products are exact in float; sums are float, in ascending k, starting from C. The hardware's order and
-// internal width are not specified ("at least single precision"), so results agree only within rounding.
+// Products are exact; their sum with C is cut to a float, towards zero. PTX does not specify it ("at least single
+// precision"); it was measured on Volta, Turing and Ampere (Fasi, Higham, Mikaitis, Pranesh, "Numerical behavior of NVIDIA
+// tensor cores", PeerJ Computer Science 7:e330, 2021). The hardware's order and inner width may be others, so results
+// agree only within rounding.
 // A tf32 operand loses its 13 low bits, as the hardware ignores them.
 #include "machine.h"
 #include "simt/half.h"
+
+#include <cmath>
 
 namespace simt {
 
@@ -35,6 +39,11 @@ float element(const std::uint32_t* registers, int i, MmaType type) {
   if (type == MmaType::kTf32) return float_of(registers[i] & 0xffffe000u);
   const std::uint16_t bits = static_cast<std::uint16_t>(registers[i / 2] >> (i % 2 * 16));
   return type == MmaType::kBf16 ? bf16_to_float(bits) : f16_to_float(bits);
+}
+
+float cut(double x) {
+  const float rounded = static_cast<float>(x);
+  return std::fabs(rounded) > std::fabs(x) ? std::nextafter(rounded, 0.0f) : rounded;
 }
 
 struct Tile {
@@ -73,9 +82,13 @@ void complete_mma(void* const operands[32], unsigned) {
       fail("mma: lane %d executes another shape or type than lane 0", lane);
   Tile tile;
   for (int lane = 0; lane < 32; lane++) gather(tile, lane, operand(lane));
-  for (int i = 0; i < kM; i++)
-    for (int l = 0; l < k; l++)
-      for (int j = 0; j < kN; j++) tile.d[i][j] += tile.a[i][l] * tile.b[l][j];
+  for (int i = 0; i < kM; i++) {
+    for (int j = 0; j < kN; j++) {
+      double sum = static_cast<double>(tile.d[i][j]);
+      for (int l = 0; l < k; l++) sum += static_cast<double>(tile.a[i][l]) * tile.b[l][j];
+      tile.d[i][j] = cut(sum);
+    }
+  }
   for (int lane = 0; lane < 32; lane++) scatter(tile, lane, operand(lane).d);
 }
 const Collective kMma{"mma", complete_mma, true};
