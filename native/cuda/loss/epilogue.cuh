@@ -47,17 +47,23 @@ __device__ __forceinline__ void load_rows(RowData<kRowTiles>& rows, const Pass& 
   }
 }
 
+// How weights are taken: what need not be looked at costs nothing.
+enum class Way {
+  kAll,      // every pair counts; kGiven: addend_y are zero
+  kMasked,   // pairs of equal keys are left out; kGiven: addend_y are zero
+  kGeneral,  // columns may be missing, too
+};
+
 // What a warp has to look for in a tile. Without ids, keys are positions: all tiles but those on the diagonal are spared
 // a compare and a select for each pair, a third of the work beside the exponentials.
 struct Rules {
-  bool masked;     // a pair may be left out, or columns are missing
+  bool masked;     // a pair may be left out
   bool positives;  // a row meets its positive
 };
 
 template <Mode kMode, int kRowTiles, int kColumns>
 __device__ __forceinline__ Rules rules_of(const RowData<kRowTiles>& rows,
-                                          const ColumnData<kColumns>& data, int columns,
-                                          int first_row) {
+                                          const ColumnData<kColumns>& data, int first_row) {
   constexpr unsigned kAll = 0xffffffffu;
   const int lane = static_cast<int>(ptx::lane_id()), warp_row = first_row - lane / 4;
   int least = 0x7fffffff, most = -0x7fffffff - 1;
@@ -76,7 +82,7 @@ __device__ __forceinline__ Rules rules_of(const RowData<kRowTiles>& rows,
   }
   least = ptx::warp_min(least);
   most = ptx::warp_max(most);
-  bool masked = columns < kColumns;
+  bool masked = false;
 #pragma unroll
   for (int r = 0; r < kRowTiles; r++) {
 #pragma unroll
@@ -94,20 +100,21 @@ __device__ __forceinline__ void load_two(T (&to)[2], const T* from) {
 }
 
 // Scores to weights e, but for kOnline: there to v. A pair that is left out: 0, or -infinity.
-template <Mode kMode, bool kMasked, int kRowTiles, int kColumns>
+template <Mode kMode, Way kWay, int kRowTiles, int kColumns>
 __device__ __forceinline__ void take_weights(float (&s)[kRowTiles][kColumns / 8][4],
                                              const RowData<kRowTiles>& rows,
                                              const ColumnData<kColumns>& data, float scale,
                                              int columns) {
+  constexpr bool kAddends = kMode != Mode::kGiven || kWay == Way::kGeneral;
   const int t2 = static_cast<int>(ptx::lane_id()) % 4 * 2;
 #pragma unroll
   for (int j = 0; j < kColumns / 8; j++) {
     const int first = j * 8 + t2;
-    float addends[2], factors[2] = {};
+    float addends[2] = {}, factors[2] = {};
     int keys[2] = {};
-    load_two(addends, &data.addend[first]);
+    if constexpr (kAddends) load_two(addends, &data.addend[first]);
     if constexpr (kGradient<kMode>) load_two(factors, &data.factor[first]);
-    if constexpr (kMasked) load_two(keys, &data.key[first]);
+    if constexpr (kWay != Way::kAll) load_two(keys, &data.key[first]);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
 #pragma unroll
@@ -115,13 +122,13 @@ __device__ __forceinline__ void take_weights(float (&s)[kRowTiles][kColumns / 8]
 #pragma unroll
         for (int half = 0; half < 2; half++) {
           float& e = s[r][j][2 * half + i];
-          float v = fmaf(e, scale, addends[i]);
+          float v = fmaf(e, scale, kAddends ? addends[i] : rows.addend[r][half]);
           if constexpr (kMode == Mode::kOnline) {
             e = v;
           } else if constexpr (kMode == Mode::kSum) {
             e = ptx::exp2_approx(v);
           } else if constexpr (kMode == Mode::kGiven) {
-            v += rows.addend[r][half];
+            if constexpr (kAddends) v += rows.addend[r][half];
             e = ptx::exp2_approx(v) * factors[i];
           } else if constexpr (kMode == Mode::kGivenSum) {
             e = ptx::exp2_approx(v) * (rows.factor[r][half] + factors[i]);
@@ -129,8 +136,9 @@ __device__ __forceinline__ void take_weights(float (&s)[kRowTiles][kColumns / 8]
             const float by_x = fmaf(e, scale, rows.addend[r][half]);
             e = ptx::exp2_approx(by_x) * rows.factor[r][half] + ptx::exp2_approx(v) * factors[i];
           }
-          if constexpr (kMasked) {
-            const bool kept = first + i < columns && keys[i] != rows.key[r][half];
+          if constexpr (kWay != Way::kAll) {
+            const bool kept =
+                (kWay != Way::kGeneral || first + i < columns) && keys[i] != rows.key[r][half];
             e = kept ? e : kMode == Mode::kOnline ? -INFINITY : 0.0f;
           }
         }
@@ -160,18 +168,26 @@ __device__ __forceinline__ void put_positives(float (&s)[kRowTiles][kColumns / 8
   }
 }
 
+// Whether addend_y of kGiven are more than zeros.
+template <Mode kMode>
+__device__ __forceinline__ bool is_shifted(const Pass& p) {
+  return kMode == Mode::kGiven && (p.shifted == nullptr || *p.shifted != 0);
+}
+
 // Scores to weights e, but for kOnline: there to v, -infinity where left out. columns: how many exist; first_row: the
-// first of this thread's rows.
+// first of this thread's rows; shifted: is_shifted, the same in all tiles.
 template <Mode kMode, int kRowTiles, int kColumns>
 __device__ __forceinline__ void weigh(float (&s)[kRowTiles][kColumns / 8][4],
                                       const RowData<kRowTiles>& rows,
                                       const ColumnData<kColumns>& data, float scale, int columns,
-                                      int first_row) {
-  const Rules rules = rules_of<kMode>(rows, data, columns, first_row);
-  if (rules.masked) {
-    take_weights<kMode, true>(s, rows, data, scale, columns);
+                                      int first_row, bool shifted) {
+  const Rules rules = rules_of<kMode>(rows, data, first_row);
+  if (shifted || columns < kColumns) {
+    take_weights<kMode, Way::kGeneral>(s, rows, data, scale, columns);
+  } else if (rules.masked) {
+    take_weights<kMode, Way::kMasked>(s, rows, data, scale, columns);
   } else {
-    take_weights<kMode, false>(s, rows, data, scale, columns);
+    take_weights<kMode, Way::kAll>(s, rows, data, scale, columns);
   }
   if constexpr (kGradient<kMode>)
     if (rules.positives) put_positives(s, data, columns, first_row);

@@ -7,7 +7,6 @@
 // then takes exponentials of the first while the second still runs; and the two consumers take turns in issuing, so
 // that the tensor cores have one's products while the other takes exponentials.
 //
-//
 // Shared memory. Rows lie in planes of 64 columns, 128 bytes a row, with the 16-byte piece c of row r at c ^ (r % 8):
 // the 128-byte swizzle. Rows are packed like that in global memory, so a tile is one contiguous copy, and no
 // tensor map is needed. For S a plane is read along its rows' columns (k contiguous: groups of 8 rows 1024
@@ -18,13 +17,13 @@
 // times two warps a scheduler, "masked" where rows and columns may share keys):
 //
 //        products  exponentials  shared memory  instructions: kSum, kGiven  masked
-//   d = 64   1024          1024            640                  798,    974    1210, 1386
-//   d = 128  2048          1024           1280                  882,   1058    1294, 1470
+//   d = 64   1024          1024            640                  732,    760    1020, 1048
+//   d = 128  2048          1024           1280                  770,    802    1058, 1090
 //
-// Products bind, if all else runs beside them: at d = 64 three of four are nearly full, so that an overlap as good as
-// FlashAttention-3's (which has a maximum and rescaling besides) would leave about 65 % of the 8 n m d floor
-// without ids and 55 % with them; at d = 128 about 75 %. No GPU has confirmed it. A polynomial in place of some of the
-// exponentials (7 instructions each) would help where they bind alone; here it would take what is left to issue.
+// Products bind, if all else runs beside them: at d = 64 two of four are full and the others nearly so, so that an
+// overlap as good as FlashAttention-3's (which has a maximum and rescaling besides) would leave about 65 % of the
+// 8 n m d floor without ids and 60 % with them; at d = 128 about 75 %. No GPU has confirmed it. A polynomial in place of
+// some of the exponentials (7 instructions each) would help where they bind alone; here it would take what is left to issue.
 #include "loss/hopper.h"
 
 #include "loss/epilogue.cuh"
@@ -182,13 +181,16 @@ __device__ __forceinline__ void release(Block<kWidth>& block, int stage) {
 template <Mode kMode, int kWidth, bool kProducts>
 __device__ void consume(Block<kWidth>& block, const Pass& p, int begin, int end) {
   using B = Block<kWidth>;
-  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(ptx::lane_id());
+  // From lane 0, which tells the compiler that it is one for the warp: descriptors stay in uniform registers.
+  const int warp = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 32, 0);
+  const int lane = static_cast<int>(ptx::lane_id());
   const Turns turns{warp / 4};
   const int first_row = warp / 4 * 64;  // of the warpgroup, in the tile
   const int thread_row =
       static_cast<int>(blockIdx.x) * kTileRows + first_row + warp % 4 * 16 + lane / 4;
   RowData<1> rows;
   load_rows<kMode>(rows, p, thread_row);
+  const bool shifted = is_shifted<kMode>(p);
   // Two exponents at a time and registers of products under way are more than there are.
   constexpr bool kOverlap = kProducts && kMode != Mode::kGivenBoth;
   float u[1][kWidth / 8][4] = {};
@@ -209,7 +211,8 @@ __device__ void consume(Block<kWidth>& block, const Pass& p, int begin, int end)
     turns.pass(tile + 1 == end);
     products_wait<kOverlap ? 1 : 0>();
     settle(s[0]);
-    weigh<kMode>(s, rows, block.columns[stage], p.scale, p.ny - tile * kTileRows, thread_row);
+    weigh<kMode>(s, rows, block.columns[stage], p.scale, p.ny - tile * kTileRows, thread_row,
+                 shifted);
     if constexpr (kMode == Mode::kSum) add_sums<1, kTileRows>(rows, s);
     if constexpr (kProducts) {
       if (kOverlap) products_wait<0>();

@@ -84,9 +84,11 @@ __device__ __forceinline__ uint64_t descriptor(const void* p, uint32_t leading, 
          uint64_t{1} << 62;
 }
 
-// The same matrix so many bytes on: shared memory ends before the address's bits do.
+// The same matrix so many bytes on: shared memory ends before the address's bits do, so the upper word stays (as in
+// CUTLASS' GmmaDescriptor), and a 32-bit addition does.
 __device__ __forceinline__ uint64_t advance(uint64_t descriptor, int bytes) {
-  return descriptor + static_cast<uint64_t>(bytes >> 4);
+  return (descriptor & 0xFFFFFFFF00000000u) |
+         (static_cast<uint32_t>(descriptor) + static_cast<uint32_t>(bytes >> 4));
 }
 
 // Registers that products read or write are theirs from here on.

@@ -34,8 +34,9 @@ struct Pass {
   float scale;
   const float* addend_x;  // [nx], kGiven and kGivenBoth
   const float* addend_y;  // [ny]
-  const int* key_x;       // [nx]
-  const int* key_y;       // [ny]
+  const int* shifted;  // kGiven: 0 if addend_y are all zero, which saves work; NULL: they are not
+  const int* key_x;    // [nx]
+  const int* key_y;    // [ny]
   const float* factor_x;  // [nx], kGivenSum and kGivenBoth
   const float* factor_y;  // [ny], all three kGiven
   const int*

@@ -171,7 +171,8 @@ class Solver {
     Pass pass = this->pass(x, y, nx, ny);
     const bool directed = bias != nullptr;
     pass.addend_x = directed ? bias : x.addend;
-    pass.addend_y = y.addend;
+    pass.addend_y = y.addend;  // minus the rows' maxima, where there are any
+    pass.shifted = &memory_.facts->wide;
     pass.factor_x = x.factor;
     pass.factor_y = y.factor;
     pass.position_y = memory_.position;
