@@ -90,6 +90,21 @@ TEST_P(TopKTest, AllItemsEqual) {
   expect_exact(r, 50);
 }
 
+// Rising scores replace all of the best k again and again, falling ones none; in waves selecting meets its
+// least favourable orders.
+TEST_P(TopKTest, RisingFallingAndWaves) {
+  Retrieval r;
+  r.n = 3;
+  r.m = 20000;
+  r.d = 2;
+  r.queries = {1, 0, -1, 0, 0, 1};
+  for (int64_t i = 0; i < r.m; ++i) {
+    r.items.push_back(static_cast<float>(i));
+    r.items.push_back(static_cast<float>(i % 300 < 150 ? i % 300 : 300 - i % 300));
+  }
+  for (const int32_t k : {1, 100, 1500}) expect_exact(r, k);
+}
+
 TEST_P(TopKTest, EverythingExcluded) {
   Random random;
   Retrieval r = Retrieval::whole_numbers(random, 2, 40, 2, false);
