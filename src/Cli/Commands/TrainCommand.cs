@@ -62,7 +62,8 @@ internal sealed class TrainCommand
         ConfigFile.WriteRun(folder, values, options);
         if (resume)
         {
-            screen.Note($"resumed at step {trainer.StepsDone} of {trainer.Steps}");
+            string left = trainer.StepsDone < trainer.Steps ? "" : "; nothing is left to train (more epochs, --epochs, would go on)";
+            screen.Note($"resumed at step {trainer.StepsDone} of {trainer.Steps}{left}");
         }
 
         TrainingResult result = RunTrainer(screen, trainer, folder);

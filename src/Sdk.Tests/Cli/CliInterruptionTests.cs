@@ -111,6 +111,24 @@ internal sealed class CliInterruptionTests
     }
 
     [Test]
+    public void ResumeRefusesFewerEpochsThanAreDone()
+    {
+        CliProcess.Succeed([.. TinyTraining.Command(_folder["m"]), "--epochs", "4"]);
+        string[] files = ["checkpoint.safetensors", "config.json", "run.json"];
+        byte[][] Contents() => Array.ConvertAll(files, file => File.ReadAllBytes(_folder[$"m/{file}"]));
+        byte[][] before = Contents();
+
+        CliResult fewer = CliProcess.Run("train", "--resume", "--out", _folder["m"], "--epochs", "3");
+        Assert.That(CliProcess.Failed(fewer), Does.Contain("epochs: expected at least 4, as many as the training that is resumed has begun, got 3"));
+        Assert.That(fewer.ExitCode, Is.EqualTo(2), "as every setting that cannot be");
+        Assert.That(fewer.Error, Does.Not.Contain("resumed at"));
+        Assert.That(Contents(), Is.EqualTo(before));
+
+        // As many: nothing to do is no failure.
+        Assert.That(CliProcess.Succeed("train", "--resume", "--out", _folder["m"]).Error, Does.Contain("nothing is left to train"));
+    }
+
+    [Test]
     public void FullDiskLeavesTheOldCheckpoint()
     {
         CliProcess.Succeed([.. TinyTraining.Command(_folder["whole"]), "--epochs", "4"]);

@@ -114,6 +114,25 @@ internal sealed class ResumeTests : TrainerFixture
     }
 
     [Test]
+    public void FewerEpochsThanDoneAreRefusedAndChangeNothing()
+    {
+        string directory = Folder("run");
+        TrainingOptions options = Small();
+        Train(Device, options, directory);
+        string config = Path.Combine(directory, "config.json");
+        byte[] before = File.ReadAllBytes(config);
+
+        BadArgumentException error = Refused("epochs", () => Trainer.Resume(Device, Data(), directory, options with { Epochs = 2 }));
+        Assert.That(error.Message, Does.Contain("at least 3").And.Contain("got 2"));
+        Assert.That(File.ReadAllBytes(config), Is.EqualTo(before));
+
+        // As many as done: nothing is left, and the model is that of the best epoch.
+        using Trainer trainer = Trainer.Resume(Device, Data(), directory, options);
+        Assert.That(trainer.StepsDone, Is.EqualTo(trainer.Steps));
+        Assert.That(trainer.Run().Steps, Is.EqualTo(trainer.Steps));
+    }
+
+    [Test]
     public void RefusesOtherOptionsOtherDataAndADamagedCheckpoint()
     {
         string directory = Folder("run");

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Twintail.Features;
 using Twintail.Model;
 using Twintail.Storage;
@@ -28,7 +29,10 @@ public sealed partial class Trainer
     /// threads and device-graph (with a schedule that depends on the number of epochs, other epochs mean other learning rates from here on).
     /// </param>
     /// <exception cref="CorruptFileException">The checkpoint is damaged.</exception>
-    /// <exception cref="BadArgumentException">The data are not those of the checkpoint, or an option differs.</exception>
+    /// <exception cref="BadArgumentException">
+    /// The data are not those of the checkpoint, an option differs, or fewer epochs are asked for than the checkpoint has done; nothing
+    /// has been written then.
+    /// </exception>
     /// <exception cref="IOException">There is no checkpoint, or the folder cannot be written to.</exception>
     public static Trainer Resume(Device device, Dataset dataset, string directory, TrainingOptions? options = null)
     {
@@ -78,6 +82,15 @@ public sealed partial class Trainer
         if (file.Metadata["fingerprint"] != _fingerprint)
         {
             throw new BadArgumentException("dataset", "the data of the training that is resumed", "other items, users or clicks");
+        }
+
+        if (_state.Step > Steps)
+        {
+            // Its weights are those after more epochs: a folder that says otherwise would lie.
+            long begun = (_state.Step + StepsPerEpoch - 1) / StepsPerEpoch;
+            throw new BadArgumentException(
+                OptionText.Name(nameof(TrainingOptions.Epochs)), $"at least {begun}, as many as the training that is resumed has begun",
+                Options.Epochs.ToString(CultureInfo.InvariantCulture));
         }
 
         _network.Load(file);
