@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains every variant of the method on goodbooks with several seeds, and evaluates each on the test clicks.
 #   bench/quality/goodbooks.sh DATA OUT [SEED ...]
-# DATA: the folder with split.csv.gz and items.csv.gz. OUT: a folder for models and results.
+# DATA: the folder with split.csv.gz and items.csv.gz, and maybe users.csv.gz. OUT: a folder for models and results.
 # The results of a model are OUT/VARIANT-SEED/{warm,cold,all}.json, its differences from another one, user by user,
 # {warm,cold,all}-against-OTHER.json; summary.py makes the tables of docs/quality.md from them.
 # What is there already is left alone, so that a stopped run can be continued.
@@ -21,10 +21,14 @@ twintail=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/artifacts/twintail/
 
 # Chosen on the valid clicks; see docs/quality.md.
 read -ra common <<< "${COMMON:---epochs 5 --patience 0 --schedule linear --temperature 0.1}"
+[[ ! -s $data/users.csv.gz ]] || common+=(--users "$data/users.csv.gz")
 deep="--feature-dimension 128 --dimension 128"
 linear="--tower none --feature-dimension 128 --dimension 256"
 aligned="--shared-embeddings true --aligned-start true --history-dropout 0.2 --epochs 2"
 aligned="--tower none --feature-dimension 64 --id-dimension 256 --dimension 256 $aligned"
+# The defaults before the views were compared, and those since.
+old="--alpha 0.1 --self-temperature 0.1"
+new="--augmentation complementary --alpha 0.1 --self-temperature 0.2"
 # Views that keep most of an item.
 mild="--augmentation random-mask+value-dropout --mask-rate 0.2 --value-rate 0.2 --alpha 0.3 --self-temperature 0.3"
 # Views that share nothing: two halves of an item's features.
@@ -33,15 +37,16 @@ declare -A variants=(
   [plain]="$deep --correction none --alpha 0 --id-dropout 0"
   [logq]="$deep --alpha 0 --id-dropout 0"
   [id-dropout]="$deep --alpha 0 --id-dropout 0.3"
-  [ssl-random-mask]="$deep --augmentation random-mask --id-dropout 0"
-  [ssl-correlated]="$deep --augmentation correlated --id-dropout 0"
-  [ssl-correlated+id-dropout]="$deep --augmentation correlated --id-dropout 0.3"
+  [ssl-random-mask]="$deep --augmentation random-mask --id-dropout 0 $old"
+  [ssl-correlated]="$deep --augmentation correlated --id-dropout 0 $old"
+  [ssl-correlated+id-dropout]="$deep --augmentation correlated --id-dropout 0.3 $old"
+  [ssl-halves+id-dropout]="$deep --id-dropout 0.3 $new"
   [linear-logq]="$linear --alpha 0 --id-dropout 0"
   [linear-id-dropout]="$linear --alpha 0 --id-dropout 0.3"
-  [linear-ssl-random-mask]="$linear --augmentation random-mask --id-dropout 0"
-  [linear-ssl]="$linear --augmentation correlated --id-dropout 0.3"
-  [linear-ssl-weak]="$linear --augmentation correlated --id-dropout 0.3 --alpha 0.03"
-  [linear-ssl-soft]="$linear --augmentation correlated --id-dropout 0.3 --self-temperature 0.3"
+  [linear-ssl-random-mask]="$linear --augmentation random-mask --id-dropout 0 $old"
+  [linear-ssl]="$linear --augmentation correlated --id-dropout 0.3 $old"
+  [linear-ssl-weak]="$linear --augmentation correlated --id-dropout 0.3 $old --alpha 0.03"
+  [linear-ssl-soft]="$linear --augmentation correlated --id-dropout 0.3 $old --self-temperature 0.3"
   [aligned-logq]="$aligned --alpha 0 --id-dropout 0"
   [aligned-ssl]="$aligned --id-dropout 0 $mild"
   [linear-adagrad]="$linear --alpha 0 --id-dropout 0.3 --sparse-optimizer adagrad"
@@ -55,6 +60,9 @@ variants[few-halves]="$few --id-dropout 0 $halves"
 variants[few-plain]="$few --correction none --alpha 0 --id-dropout 0"
 variants[few-plain-ssl]="$few --correction none --id-dropout 0 $mild"
 variants[few-plain-halves]="$few --correction none --id-dropout 0 $halves"
+# Views beside id dropout, as by default.
+variants[few-correlated+id-dropout]="$few --augmentation correlated --id-dropout 0.3 $old"
+variants[few-halves+id-dropout]="$few --id-dropout 0.3 $new"
 # A part of the correction: less than 1 favours rare items, with and without self-supervision.
 for exponent in 0.8 0.6; do
   for name in linear-id-dropout linear-ssl linear-adagrad; do
@@ -109,11 +117,14 @@ done
 # What a part of the method does to the model without it.
 for seed in "${seeds[@]}"; do
   for pair in id-dropout:logq ssl-random-mask:logq ssl-correlated:logq ssl-correlated+id-dropout:id-dropout \
+    ssl-halves+id-dropout:id-dropout ssl-halves+id-dropout:ssl-correlated+id-dropout \
     linear-logq:logq linear-ssl-random-mask:linear-logq linear-ssl-weak:linear-id-dropout \
     linear-ssl-soft:linear-id-dropout linear-ssl:linear-id-dropout linear-ssl:linear-logq \
     linear-id-dropout:linear-logq aligned-logq:linear-logq aligned-ssl:aligned-logq linear-ssl-logq0.8:linear-id-dropout-logq0.8 \
     linear-ssl-logq0.6:linear-id-dropout-logq0.6 linear-adagrad:linear-id-dropout \
     few-id-dropout:few-logq few-ssl:few-logq few-ssl:few-id-dropout few-halves:few-logq \
+    few-correlated+id-dropout:few-id-dropout few-halves+id-dropout:few-id-dropout \
+    few-halves+id-dropout:few-correlated+id-dropout \
     few-plain-ssl:few-plain few-plain-halves:few-plain; do
     model=$out/${pair%:*}-$seed other=$out/${pair#*:}-$seed
     [[ -s $model/all.json && -s $other/all.json ]] || continue
