@@ -74,6 +74,17 @@ internal sealed class ViewTests : OpFixture
         }
     }
 
+    [Test]
+    public void ByDefaultTheViewsAreHalves()
+    {
+        var options = new TrainingOptions();
+        Assert.That(options.IsSelfSupervised);
+        Assert.That(options.Augmentation, Is.EqualTo(Transforms.Complementary), "docs/quality.md, The default views");
+        ViewPreview preview = ViewPreview.Create(Device, Items, 3, options);
+        Assert.That(Masked(preview.View1), Is.Not.Empty);
+        Assert.That(Masked(preview.View1).Intersect(Masked(preview.View2)), Is.Empty);
+    }
+
     [TestCase(SecondView.Complement)]
     [TestCase(SecondView.Independent)]
     public void CorrelatedMasksFemaleTogetherWithBeauty(SecondView second)

@@ -31,6 +31,7 @@ internal sealed unsafe class StepGradientTests : OpFixture
         Alpha = 0.7f,
         Temperature = 0.2f,
         SelfTemperature = 0.3f,
+        Augmentation = Transforms.Correlated,
         SparseOptimizer = OptimizerKind.Sgd,
         SparseLearningRate = 1,
         DenseOptimizer = OptimizerKind.Sgd,

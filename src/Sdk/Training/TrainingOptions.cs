@@ -87,13 +87,16 @@ public sealed partial record TrainingOptions
     public int SelfBatchSize { get; set; } = 1024;
 
     /// <summary>τ' of the self-supervised loss.</summary>
-    public float SelfTemperature { get; set; } = 0.1f;
+    public float SelfTemperature { get; set; } = 0.2f;
 
     /// <summary>Whether the self-supervised loss is the mean of both directions.</summary>
     public bool SelfSymmetric { get; set; }
 
-    /// <summary>Transformations of the two views; <see cref="Transforms.None"/>: self-supervision is off.</summary>
-    public Transforms Augmentation { get; set; } = Transforms.Correlated;
+    /// <summary>
+    /// Transformations of the two views; <see cref="Transforms.None"/>: self-supervision is off. The default was chosen on
+    /// validation clicks of a synthetic catalogue and of two real ones; docs/quality.md tells what the others did there.
+    /// </summary>
+    public Transforms Augmentation { get; set; } = Transforms.Complementary;
 
     /// <summary>Rate of <see cref="Transforms.RandomMask"/>.</summary>
     public float MaskRate { get; set; } = 0.5f;
