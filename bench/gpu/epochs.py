@@ -129,7 +129,7 @@ def overhead(session, results, deadline):
             write_csv(folder, clicks, all_users[:count], all_items[:count])
             lines = train(session, folder, "--interactions", os.path.join(folder, "clicks.csv"), "--items", os.path.join(folder, "items.csv"),
                           "--epochs", epochs, "--batch-size", n, "--self-batch-size", m, "--tower", ",".join(map(str, tower[:-1])),
-                          "--dimension", tower[-1], "--id-dimension", dim, "--feature-dimension", dim, "--log-every", every,
+                          "--dimension", tower[-1], "--id-dimension", dim, "--feature-dimension", dim, "--augmentation", "correlated", "--log-every", every,
                           limit=deadline - time.monotonic())
         ours = NativeStep(session, clicks, n, m, tower)
         steps = count // n

@@ -1,4 +1,5 @@
 using Twintail.Features;
+using Twintail.Ops;
 using Twintail.Training;
 
 namespace Twintail.Bench.Data;
@@ -22,7 +23,7 @@ internal static class StepData
         ("title_tokens", 8808, 0, 5),
     ];
 
-    /// <summary>What both the trainer and its peers follow: the SDK's defaults but for the batch.</summary>
+    /// <summary>What both the trainer and its peers follow: the SDK's defaults but for the batch and the views.</summary>
     public static TrainingOptions Options(int clicks, int selfItems, int d, int threads) => new()
     {
         BatchSize = clicks,
@@ -30,6 +31,7 @@ internal static class StepData
         Dimension = d,
         Threads = threads,
         Epochs = 1000,
+        Augmentation = Transforms.Correlated, // the peers' masks
     };
 
     /// <summary>A multiple of <paramref name="batch"/> clicks, so that all batches are of that size.</summary>
