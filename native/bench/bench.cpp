@@ -94,6 +94,17 @@ int isa_value(const std::string& isa) {
   return TT_ISA_PORTABLE;
 }
 
+tt_context* create_context(const std::string& isa, int threads) {
+  tt_context_options o{};
+  o.struct_size = sizeof o;
+  o.device = TT_DEVICE_CPU;
+  o.threads = threads;
+  o.isa = isa_value(isa);
+  tt_context* context = nullptr;
+  check(tt_context_create(&o, &context), "tt_context_create");
+  return context;
+}
+
 void check(tt_status status, const char* what) {
   if (status == TT_OK) return;
   tt_error error{};

@@ -55,6 +55,8 @@ void time_beside_peak(const std::function<void()>& f, double flops, const std::s
 std::vector<std::string> isas_of(const Options& options);
 std::vector<int> threads_of(const Options& options);
 int isa_value(const std::string& isa);
+/// On the CPU; the caller destroys it.
+tt_context* create_context(const std::string& isa, int threads);
 /// Ends the program with the library's message where status is not TT_OK.
 void check(tt_status status, const char* what);
 

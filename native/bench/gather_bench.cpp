@@ -264,12 +264,7 @@ tt_augmentation two_views() {
 }
 
 void run_on(const Setting& setting) {
-  tt_context_options c{};
-  c.struct_size = sizeof c;
-  c.threads = setting.threads;
-  c.isa = isa_value(setting.isa);
-  tt_context* context = nullptr;
-  check(tt_context_create(&c, &context), "tt_context_create");
+  tt_context* context = create_context(setting.isa, setting.threads);
   {
     const Scene scene(context, Shape{});
     const auto plain = scene.views(nullptr);

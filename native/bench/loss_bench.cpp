@@ -113,13 +113,7 @@ void call(tt_context* context, const Case& c, Data& data) {
 
 void run(const Options& options, const Case& c, const std::string& isa, int threads, int64_t n,
          int64_t m, int d) {
-  tt_context_options o{};
-  o.struct_size = sizeof o;
-  o.device = TT_DEVICE_CPU;
-  o.threads = threads;
-  o.isa = isa_value(isa);
-  tt_context* context = nullptr;
-  check(tt_context_create(&o, &context), "context");
+  tt_context* context = create_context(isa, threads);
   tt_context_info info{};
   info.struct_size = sizeof info;
   check(tt_context_get_info(context, &info), "info");

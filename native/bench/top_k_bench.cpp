@@ -34,13 +34,7 @@ struct Users {
 
 void run(const Options& options, const Users& users, const std::string& isa, int threads,
          int32_t k) {
-  tt_context_options o{};
-  o.struct_size = sizeof o;
-  o.device = TT_DEVICE_CPU;
-  o.threads = threads;
-  o.isa = isa_value(isa);
-  tt_context* context = nullptr;
-  check(tt_context_create(&o, &context), "context");
+  tt_context* context = create_context(isa, threads);
   tt_retrieval_args a{};
   a.struct_size = sizeof a;
   a.d = users.d;
