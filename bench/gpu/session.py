@@ -121,13 +121,13 @@ class Session:
         self.clock = Clock(self.on_gpu, self.stream, 0.05 if options.quick or options.dry_run else 0.3)
         if options.simt:
             os.environ["SIMT_HOST_GUARD"] = "0"  # PyTorch's CPU ops read the results where they are
-        self.library = twintail.Library(options.core, options.plugin)
+        self.native = twintail.Library(options.core, options.plugin)
         self.taken = []
         self.context = self.open_context()
 
     def open_context(self):
         on_cuda = self.on_gpu or self.options.simt
-        return twintail.Context(self.library, twintail.CUDA if on_cuda else twintail.CPU,
+        return twintail.Context(self.native, twintail.CUDA if on_cuda else twintail.CPU,
                                 self.stream.cuda_stream if self.on_gpu else None)
 
     def left(self):

@@ -138,7 +138,7 @@ TEST_P(MemoryTest, MemoryMayBeFreedThroughAnotherContextOfTheDevice) {
 TEST_P(MemoryTest, ReservedMemoryIsVisibleUntilItIsTrimmed) {
   const Context context(target());
   EXPECT_EQ(info_of(context).reserved_bytes, 0);
-  constexpr int64_t kBytes = 5 << 20;
+  constexpr int64_t kBytes = 128 << 20;  // far more than what a driver's pool grows by
   int64_t before = 0;
   for (int i = 0; i < 2; ++i) {
     void* memory = nullptr;
@@ -147,10 +147,9 @@ TEST_P(MemoryTest, ReservedMemoryIsVisibleUntilItIsTrimmed) {
     TT_OK_OR_FAIL(tt_free(context, memory));
     EXPECT_EQ(info_of(context).live_bytes, 0);
     TT_OK_OR_FAIL(tt_context_synchronize(context));
-    // A pool keeps it for the next; without one it is gone. CUDA's pools grow by far more than is asked for (32 MiB,
-    // which is not documented).
+    // A pool keeps it for the next; without one it is gone.
     const int64_t kept = info_of(context).reserved_bytes;
-    EXPECT_TRUE(kept == 0 || (!on_cpu() && kept >= kBytes)) << kept;
+    EXPECT_TRUE(kept == 0 || (!on_cpu() && kept >= kBytes && kept < 2 * kBytes)) << kept;
     EXPECT_TRUE(i == 0 || kept == before) << "the second has the first one's memory";
     before = kept;
   }
