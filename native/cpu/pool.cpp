@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <exception>
@@ -22,7 +23,10 @@
 namespace tt::cpu {
 namespace {
 
-constexpr int kSpins = 1000;  // some 20 microseconds of pauses
+// What waking a thread costs in a virtual machine. The calls of a training step follow each other within less.
+constexpr std::chrono::microseconds kSpinTime{100};
+// Where there are more threads than processors, and a thread that spins may keep another from its work.
+constexpr std::chrono::microseconds kCrowdedSpinTime{10};
 constexpr uint64_t kClosed = 0xFFFFFFFFu;
 
 void pause_briefly() {
@@ -31,6 +35,19 @@ void pause_briefly() {
 #else
   std::this_thread::yield();
 #endif
+}
+
+/// Whether done() became true before the time was over.
+template <class F>
+bool spin_until(std::chrono::microseconds time, F&& done) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (done()) return true;
+      pause_briefly();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
 }
 
 // Counts forks, so that a pool knows that its threads stayed behind in the parent.
@@ -77,6 +94,7 @@ struct Pool::State {
   std::vector<std::thread> threads;
   cpu_set_t allowed;     // processors of the thread that made the pool
   int avoided_cpu = -1;  // the workers' processors are the allowed ones but this
+  std::chrono::microseconds spin_time = kSpinTime;
 
   static bool is_open(uint64_t t) { return (t & kClosed) != kClosed; }
   bool has_work(uint64_t t) const {
@@ -136,12 +154,9 @@ void Pool::State::work(int worker) {
 
 void Pool::State::serve(int worker) {
   for (;;) {
-    for (int spin = 0; spin < kSpins; ++spin) {
-      if (has_work(ticket.load(std::memory_order_acquire))) {
-        work(worker);
-        spin = 0;
-      }
-      pause_briefly();
+    while (
+        spin_until(spin_time, [&] { return has_work(ticket.load(std::memory_order_acquire)); })) {
+      work(worker);
     }
     std::unique_lock<std::mutex> lock(mutex);
     // The run's publisher reads sleepers after the ticket's store; both are sequentially
@@ -165,6 +180,7 @@ Pool::~Pool() {
 void Pool::start() {
   state_ = new State;
   state_->forks_seen = fork_count.load();
+  if (threads_ > available_processors()) state_->spin_time = kCrowdedSpinTime;
   CPU_ZERO(&state_->allowed);
   sched_getaffinity(0, sizeof state_->allowed, &state_->allowed);
   try {
@@ -231,8 +247,7 @@ void Pool::run_blocks(int64_t blocks, Function function, void* body) {
   const auto finished = [&] {
     return s.done.load(std::memory_order_acquire) == static_cast<uint64_t>(blocks);
   };
-  for (int spin = 0; spin < kSpins && !finished(); ++spin) pause_briefly();
-  if (!finished()) {
+  if (!spin_until(s.spin_time, finished)) {
     std::unique_lock<std::mutex> lock(s.mutex);
     s.work_done.wait(lock, finished);
   }

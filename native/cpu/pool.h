@@ -9,7 +9,7 @@
 namespace tt::cpu {
 
 /// Runs numbered blocks of work on the caller and threads() - 1 persistent threads. Idle threads
-/// spin for some microseconds and then sleep. Which thread runs which block is not defined, so
+/// spin for a tenth of a millisecond at most and then sleep. Which thread runs which block is not defined, so
 /// results may depend on the block's number alone, never on the worker's.
 ///
 /// After fork() the child's first run starts threads of its own.
