@@ -59,7 +59,7 @@ struct ScoreArgs {
                                // [panels][rows / 2][panel_columns], two rows an element
 };
 
-/// out[rows][width] += weights * operand, both kinds of product.
+/// out[rows][width] += weights * operand, both kinds of product; = where it is fresh.
 struct ProductArgs {
   const void* weights;
   int row_tiles;        // of the block
@@ -70,6 +70,7 @@ struct ProductArgs {
   int width;            // floats, a multiple of 16, at most stride
   float* out;           // rows of out_stride floats, 64-byte aligned
   int64_t out_stride;
+  bool fresh;
 };
 
 /// Unit vectors of some rows of a user's matrix, laid out for the kernels.

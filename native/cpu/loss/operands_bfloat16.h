@@ -27,6 +27,10 @@ struct Bfloat16Operands {
   }
   static T multiply(Operand a, Operand b) { return madd(Vec::zero(), a, b); }
   static T madd(T sum, Operand a, Operand b) { return _mm512_dpbf16_ps(sum, a, b); }
+  static T madd_loaded(T sum, Operand a, const Element* b) {
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "m"(*reinterpret_cast<const Operand*>(b)));
+    return sum;
+  }
 
   /// Floats k.. of one row, neighbours paired.
   static void store_row(Element* row, int k, T v) {

@@ -23,6 +23,7 @@ struct FloatOperands {
   static Operand broadcast(const Element* p) { return V::set1(*p); }
   static T multiply(Operand a, Operand b) { return V::mul(a, b); }
   static T madd(T sum, Operand a, Operand b) { return V::fma(a, b, sum); }
+  static T madd_loaded(T sum, Operand a, const Element* b) { return V::fma_loaded(a, b, sum); }
 
   /// Floats k.. of one row.
   static void store_row(Element* row, int k, T v) { V::store(row + k, v); }

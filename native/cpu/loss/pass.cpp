@@ -31,16 +31,32 @@ Pass::Pass(Pool& pool, ArenaScope& scope, const Problem& problem, const Plan& pl
       workers_(static_cast<int>(std::min<int64_t>(pool.threads(), plan.blocks))) {
   worker_ = scope.get<Worker>(static_cast<size_t>(workers_));
   for (int w = 0; w < workers_; ++w) worker_[w] = Worker{};
-  const int64_t turns = (plan.panels + plan.turn_panels - 1) / plan.turn_panels;
-  turns_ = static_cast<Turn*>(
-      static_cast<void*>(scope.get<char>(static_cast<size_t>(turns) * sizeof(Turn))));
-  for (int64_t t = 0; t < turns; ++t) new (&turns_[t]) Turn();
+  turns_ = (plan.panels + plan.turn_panels - 1) / plan.turn_panels;
+  const int64_t count = plan.strands * (turns_ + 1);
+  turn_ = static_cast<Turn*>(
+      static_cast<void*>(scope.get<char>(static_cast<size_t>(count) * sizeof(Turn))));
+  for (int64_t t = 0; t < count; ++t) new (&turn_[t]) Turn();
+  unclaimed_ = turn_ + plan.strands * turns_;
 }
 
 void Pass::start(const PassInput& input) {
   for (int w = 0; w < workers_; ++w) make_room(input, worker_[w]);
-  const int64_t turns = (plan_.panels + plan_.turn_panels - 1) / plan_.turn_panels;
-  for (int64_t t = 0; t < turns; ++t) turns_[t].next.store(0, std::memory_order_relaxed);
+  for (int64_t s = 0; s < plan_.strands; ++s) {
+    unclaimed_[s].next.store(s, std::memory_order_relaxed);
+    for (int64_t t = 0; t < turns_; ++t) {
+      turn_[s * turns_ + t].next.store(s, std::memory_order_relaxed);
+    }
+  }
+}
+
+// Threads keep to a strand while it lasts: then its V stays in their caches. There are as many claims as blocks.
+int64_t Pass::claim(int thread) {
+  const int64_t first = int64_t{thread} * plan_.strands / pool_.threads();
+  for (int64_t k = 0;; ++k) {
+    std::atomic<int64_t>& next = unclaimed_[(first + k) % plan_.strands].next;
+    const int64_t block = next.fetch_add(plan_.strands, std::memory_order_relaxed);
+    if (block < plan_.blocks) return block;
+  }
 }
 
 // Takes what this pass needs and an earlier one has not taken.
@@ -125,7 +141,6 @@ Block Pass::score(const PassInput& input, int64_t block, Worker& w) {
   std::memset(w.sums, 0, lane_floats * sizeof(float));
   if (w.maxima != nullptr) std::fill_n(w.maxima, lane_floats, -1e30f);
   if (input.column_sums != nullptr) std::fill_n(w.column_sums, plan_.columns, 0.0f);
-  if (input.row_products) std::fill_n(w.u, static_cast<int64_t>(rows) * plan_.width, 0.0f);
 
   const int64_t panel_elements = static_cast<int64_t>(plan_.depth) * kernels_.panel_columns;
   const int64_t weight_elements =
@@ -170,17 +185,17 @@ Block Pass::score(const PassInput& input, int64_t block, Worker& w) {
     u.width = plan_.width;
     u.out = w.u;
     u.out_stride = plan_.width;
+    u.fresh = p == 0;
     kernels_.row_products(u);
   }
   return Block{first_row, count, w.sums, w.maxima, w.u, w.scale};
 }
 
-// Blocks add to V in ascending order, whichever threads own them: each follows its predecessor
-// through the columns at a distance of one turn, so they rarely wait and need no copies of V. Blocks
-// are claimed in ascending order, hence the lowest unfinished one never waits.
-void Pass::wait_for_turn(int64_t turn, int64_t block) {
-  const std::atomic<int64_t>& next = turns_[turn].next;
-  for (int spin = 0; next.load(std::memory_order_acquire) != block; ++spin) {
+// The blocks of a strand add to its V in ascending order, whichever threads own them: each follows its
+// predecessor through the columns at a distance of one turn, so they rarely wait. They are claimed in ascending order,
+// hence the lowest unfinished one never waits.
+void Pass::wait_for_turn(const Turn& turn, int64_t block) {
+  for (int spin = 0; turn.next.load(std::memory_order_acquire) != block; ++spin) {
     if (spin < 256) {
 #if defined(__x86_64__)
       __builtin_ia32_pause();
@@ -219,26 +234,31 @@ void Pass::add_columns(const PassInput& input, int64_t block, Worker& w) {
   v.stride = plan_.stride;
   v.width = plan_.width;
   v.out_stride = plan_.width;
+  v.fresh = block < plan_.strands;
+  const int64_t strand = block % plan_.strands;
+  float* all_v = offset(input.v, strand * plan_.columns * plan_.width);
+  double* column_sums = offset(input.column_sums, strand * plan_.columns);
+  Turn* turns = turn_ + strand * turns_;
   const void* weights = kernels_.pairs ? w.pairs : w.weights;
   const int64_t weight_elements =
       static_cast<int64_t>(rows) * kernels_.panel_columns / (kernels_.pairs ? 2 : 1);
   for (int64_t first = 0, turn = 0; first < plan_.panels; first += plan_.turn_panels, ++turn) {
     const int64_t last = std::min<int64_t>(first + plan_.turn_panels, plan_.panels);
-    wait_for_turn(turn, block);
+    wait_for_turn(turns[turn], block);
     for (int64_t p = first; p < last; ++p) {
       const int64_t column = p * kernels_.panel_columns;
       if (input.v != nullptr) {
         v.weights = element(weights, p * weight_elements);
-        v.out = input.v + column * plan_.width;
+        v.out = all_v + column * plan_.width;
         kernels_.column_products(v);
       }
       if (input.column_sums != nullptr) {
         for (int64_t j = column; j < column + kernels_.panel_columns; ++j) {
-          input.column_sums[j] += w.column_sums[j];
+          column_sums[j] += w.column_sums[j];
         }
       }
     }
-    turns_[turn].next.store(block + 1, std::memory_order_release);
+    turns[turn].next.store(block + plan_.strands, std::memory_order_release);
   }
 }
 

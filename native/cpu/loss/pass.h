@@ -36,9 +36,9 @@ struct PassInput {
   const float* column_factor = nullptr;
   const int32_t* positives = nullptr;  // NULL: pos(i) = i
   const Duplicates* duplicates = nullptr;
-  bool row_products = false;      // U is wanted
-  float* v = nullptr;             // [columns][width], zeroed: column_products are wanted
-  double* column_sums = nullptr;  // [columns], zeroed: sum_columns
+  bool row_products = false;  // U is wanted
+  float* v = nullptr;         // [strands][columns][width], overwritten: column_products are wanted
+  double* column_sums = nullptr;  // [strands][columns], zeroed: sum_columns
 };
 
 /// A block of rows in one worker's memory, as the row stage sees it.
@@ -57,11 +57,12 @@ class Pass {
        const Kernels& kernels, bool round);
 
   /// Runs all blocks. rows_done(const Block&) is called for each when its sums, and U if wanted, are
-  /// complete; afterwards V and column sums are added to in the order of blocks.
+  /// complete; afterwards the V and the column sums of its strand are added to in the order of blocks.
   template <class F>
   void run(const PassInput& input, F&& rows_done) {
     start(input);
-    pool_.run(plan_.blocks, [&](int64_t block, int thread) {
+    pool_.run(plan_.blocks, [&](int64_t, int thread) {
+      const int64_t block = claim(thread);
       Worker& worker = worker_[plan_.blocks < pool_.threads() ? block : thread];
       const Block view = score(input, block, worker);
       rows_done(view);
@@ -84,12 +85,13 @@ class Pass {
   };
 
   void start(const PassInput& input);
+  int64_t claim(int thread);
   void make_room(const PassInput& input, Worker& worker);
   Block score(const PassInput& input, int64_t block, Worker& worker);
   void pack(const View& queries, int64_t first_row, int tiles, Worker& worker);
   void mark(const PassInput& input, int64_t first_row, int count, int tiles, Worker& worker);
   void add_columns(const PassInput& input, int64_t block, Worker& worker);
-  void wait_for_turn(int64_t turn, int64_t block);
+  static void wait_for_turn(const Turn& turn, int64_t block);
 
   Pool& pool_;
   ArenaScope& scope_;
@@ -99,7 +101,9 @@ class Pass {
   bool round_;
   int workers_;  // fewer than threads where there are fewer blocks
   Worker* worker_;
-  Turn* turns_;
+  int64_t turns_;    // of a strand
+  Turn* turn_;       // [strands][turns]: the block whose turn it is
+  Turn* unclaimed_;  // [strands]: the first block that no thread has
 };
 
 }  // namespace tt::cpu::loss

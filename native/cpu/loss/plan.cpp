@@ -18,6 +18,10 @@ constexpr int64_t kChunkColumns = 512;  // exponentials stay in L2 until row_pro
 constexpr int64_t kTurnColumns = 128;
 constexpr int64_t kSingleBlocks = 24;
 constexpr int64_t kBlockMultiple = 4;  // so that few threads share the blocks evenly
+// V of one core is slow to add to for another, above all where they share no cache, so threads keep to strands of their
+// own. More of them than this would take more memory than a batch.
+constexpr int64_t kStrands = 4;
+constexpr int64_t kLeastBlocks = 4;  // of a strand
 
 int64_t round_up(int64_t x, int64_t to) {
   return (x + to - 1) / to * to;
@@ -47,6 +51,8 @@ Plan::Plan(const Problem& problem, const Kernels& kernels) {
   const int64_t tiles = row_tiles - single_blocks;
   const int64_t shared = round_up((tiles + block_tiles - 1) / block_tiles, kBlockMultiple);
   blocks = std::min(tiles, shared) + single_blocks;
+  strands =
+      sums_blocks ? static_cast<int>(std::clamp<int64_t>(blocks / kLeastBlocks, 1, kStrands)) : 1;
   most_tiles = static_cast<int>(first_tile(1));
   most_rows = static_cast<int64_t>(most_tiles) * kernels.tile_rows;
   chunk_panels = static_cast<int>(kChunkColumns / kernels.panel_columns);

@@ -22,6 +22,7 @@ struct Plan {
 
   int64_t blocks;
   int64_t single_blocks;  // the last ones, of one tile each
+  int strands;            // sums over blocks, added up in the end: block b is of strand b % strands
   int most_tiles;         // of a block
   int64_t most_rows;      // of a block
   int chunk_panels;       // scored together, then multiplied while hot

@@ -14,19 +14,26 @@ struct Upcoming {
   const char* written;
 };
 
-/// out[kRows][kVectors vectors] += sum over panels and depth of weights * operand row. Weights step
+/// out[kRows][kVectors vectors] += (fresh: =) sum over panels and depth of weights * operand row. Weights step
 /// by kRowStep from one result row to the next and by kDepthStep along the sum.
 template <class M, int kRows, int kVectors, int kRowStep, int kDepthStep, bool kAsks>
 __attribute__((noinline)) void product_tile(const typename M::Element* weights, int panels,
                                             int64_t panel_stride, int64_t depth,
                                             const typename M::Element* operand, int64_t stride,
-                                            float* out, int64_t out_stride, Upcoming upcoming) {
+                                            float* out, int64_t out_stride, bool fresh,
+                                            Upcoming upcoming) {
   using V = typename M::Vec;
+  // Accumulators, the operand's vectors and one weight: where they are too many, the last vector is read from memory
+  // for each row instead. Otherwise an accumulator would be, and its sum would wait for the store of the step before.
+  constexpr bool kFull = kRows * kVectors + kVectors + 1 > V::kRegisters;
+  constexpr int kHeld = kFull ? kVectors - 1 : kVectors;
   typename M::T x[kRows][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) x[i][v] = V::load(out + i * out_stride + v * V::kLanes);
+    for (int v = 0; v < kVectors; ++v) {
+      x[i][v] = fresh ? V::zero() : V::load(out + i * out_stride + v * V::kLanes);
+    }
   }
   for (int p = 0; p < panels; ++p) {
     const typename M::Element* w = weights + p * panel_stride;
@@ -35,14 +42,17 @@ __attribute__((noinline)) void product_tile(const typename M::Element* weights, 
         __builtin_prefetch(upcoming.read + 64 * k, 0, 2);
         __builtin_prefetch(upcoming.written + 64 * k, 1, 2);
       }
-      typename M::Operand b[kVectors];
+      typename M::Operand b[kHeld];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) b[v] = M::load(operand + v * V::kLanes);
+      for (int v = 0; v < kHeld; ++v) b[v] = M::load(operand + v * V::kLanes);
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) {
         const auto a = M::broadcast(w + i * kRowStep);
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) x[i][v] = M::madd(x[i][v], a, b[v]);
+        for (int v = 0; v < kHeld; ++v) x[i][v] = M::madd(x[i][v], a, b[v]);
+        if constexpr (kFull) {
+          x[i][kHeld] = M::madd_loaded(x[i][kHeld], a, operand + kHeld * V::kLanes);
+        }
       }
       operand += stride;
       w += kDepthStep;
@@ -70,7 +80,7 @@ void row_slice(const ProductArgs& a, int column) {
   for (int64_t r = 0; r < rows; r += kRows) {
     product_tile<M, kRows, kVectors, kRowElements, 1, false>(
         weights + r * kRowElements, a.panels, rows * kRowElements, kRowElements, operand, a.stride,
-        a.out + r * a.out_stride + column, a.out_stride, Upcoming{});
+        a.out + r * a.out_stride + column, a.out_stride, a.fresh, Upcoming{});
   }
 }
 
@@ -90,8 +100,8 @@ void row_products(const ProductArgs& a) {
 /// Result rows that a slice of kVectors vectors leaves accumulators for.
 template <class M>
 constexpr int most_rows(int vectors) {
-  constexpr int kRegisters = M::Vec::kLanes == 16 ? 28 : 12;
-  return kRegisters / vectors < 16 ? kRegisters / vectors : 16;
+  constexpr int kSums = M::Vec::kRegisters - 4;
+  return kSums / vectors < 16 ? kSums / vectors : 16;
 }
 
 /// Bytes that each of a panel's tiles asks for of `bytes`: whole cache lines, all of them by the end.
@@ -123,7 +133,8 @@ inline void column_groups(const ProductArgs& a, int column) {
         reinterpret_cast<const char*>(a.out) + written + tile * share_of_tile(written, tiles)};
     product_tile<M, kRows, kVectors, 1, kColumns, true>(
         static_cast<const Element*>(a.weights) + kFirst, 1, 0, depth,
-        static_cast<const Element*>(a.operand) + column, a.stride, out, a.out_stride, upcoming);
+        static_cast<const Element*>(a.operand) + column, a.stride, out, a.out_stride, a.fresh,
+        upcoming);
     column_groups<M, kVectors, kFirst + kRows, kGroup + 1>(a, column);
   }
 }

@@ -117,7 +117,8 @@ void Solver::pack() {
   const auto m = static_cast<size_t>(problem_.m);
   bias_ = scope_.get<float>(static_cast<size_t>(plan_.columns));
   if (columns_wanted_) {
-    v_ = scope_.get<float>(static_cast<size_t>(plan_.columns) * static_cast<size_t>(plan_.width));
+    v_ = scope_.get<float>(static_cast<size_t>(plan_.strands) * static_cast<size_t>(plan_.columns) *
+                           static_cast<size_t>(plan_.width));
     if (problem_.positives != nullptr) {
       first_row_ = scope_.get<int64_t>(m);
       next_row_ = scope_.get<int64_t>(static_cast<size_t>(problem_.n));
@@ -146,9 +147,6 @@ void Solver::pack() {
       for (int64_t j = column; j < column + kernels_.panel_columns; ++j) {
         const double bias = j < problem_.m ? column_bias(j) : 0.0;
         bias_[j] = static_cast<float>(range_.wide ? bias : std::exp2(bias));
-      }
-      if (v_ != nullptr) {
-        std::fill_n(v_ + column * plan_.width, kernels_.panel_columns * plan_.width, 0.0f);
       }
     }
   });
@@ -225,6 +223,9 @@ void Solver::finish_columns() {
     const int64_t end = std::min((block + 1) * kGroup, problem_.m);
     for (int64_t j = block * kGroup; j < end; ++j) {
       float* v = v_ + j * plan_.width;
+      for (int64_t s = 1; s < plan_.strands; ++s) {
+        kernels_.accumulate(v, 1.0f, v + s * plan_.columns * plan_.width, d, 1.0f);
+      }
       if (problem_.positives == nullptr) {
         if (j < problem_.n) add_positive(v, j);
       } else {

@@ -72,7 +72,7 @@ class Solver {
 
   View queries_, candidates_;
   float* bias_ = nullptr;         // [columns]: column_bias, or 2^column_bias unless range_.wide
-  float* v_ = nullptr;            // [columns][width]
+  float* v_ = nullptr;            // [strands][columns][width]
   double* row_loss_ = nullptr;    // [n]
   double* along_ = nullptr;       // [n] or [m]: terms of the temperature's gradient
   float* coefficient_ = nullptr;  // [n]: of the positive in both gradients

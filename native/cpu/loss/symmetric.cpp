@@ -78,8 +78,9 @@ void Solver::symmetric_sums(double* row_log2, double* column_log2) {
     return;
   }
   PassInput input = directed_input(Epilogue::sum_columns);
-  input.column_sums = scope_.get<double>(static_cast<size_t>(plan_.columns));
-  std::fill_n(input.column_sums, plan_.columns, 0.0);
+  const int64_t column_sums = plan_.strands * plan_.columns;
+  input.column_sums = scope_.get<double>(static_cast<size_t>(column_sums));
+  std::fill_n(input.column_sums, column_sums, 0.0);
   pass_.run(input, [&](const Block& block) {
     for (int r = 0; r < block.count; ++r) {
       const int64_t lane = static_cast<int64_t>(r) * kernels_.lanes;
@@ -87,7 +88,11 @@ void Solver::symmetric_sums(double* row_log2, double* column_log2) {
           log2_or_nothing(kernels_.reduce(block.sums + lane, nullptr, nullptr));
     }
   });
-  for (int64_t j = 0; j < problem_.m; ++j) column_log2[j] = log2_or_nothing(input.column_sums[j]);
+  for (int64_t j = 0; j < problem_.m; ++j) {
+    double sum = 0;
+    for (int64_t s = 0; s < plan_.strands; ++s) sum += input.column_sums[s * plan_.columns + j];
+    column_log2[j] = log2_or_nothing(sum);
+  }
 }
 
 void Solver::symmetric_term(int64_t i, double row_log2, double column_log2) {

@@ -14,6 +14,7 @@ namespace {
 struct Vec256 {
   using T = __m256;
   static constexpr int kLanes = 8;
+  static constexpr int kRegisters = 16;
   static constexpr bool kSharesCoefficients = false;
 
   static T zero() { return _mm256_setzero_ps(); }

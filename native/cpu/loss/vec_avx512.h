@@ -14,6 +14,7 @@ namespace {
 struct Vec512 {
   using T = __m512;
   static constexpr int kLanes = 16;
+  static constexpr int kRegisters = 32;
   static constexpr bool kSharesCoefficients = true;
 
   static T zero() { return _mm512_setzero_ps(); }
@@ -30,6 +31,11 @@ struct Vec512 {
   static T sub(T a, T b) { return _mm512_sub_ps(a, b); }
   static T mul(T a, T b) { return _mm512_mul_ps(a, b); }
   static T fma(T a, T b, T c) { return _mm512_fmadd_ps(a, b, c); }
+  /// a * (the vector at b) + c without a register for b: as an intrinsic the compiler would load b once and keep it.
+  static T fma_loaded(T a, const float* b, T c) {
+    asm("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(a), "m"(*reinterpret_cast<const T*>(b)));
+    return c;
+  }
   static T max(T a, T b) { return _mm512_max_ps(a, b); }
   /// value where the bit of the lane is set, else v.
   static T replace(T v, uint32_t bits, T value) {

@@ -16,6 +16,7 @@ struct VecPortable {
   typedef int32_t Int __attribute__((vector_size(16)));
   typedef uint32_t Unsigned __attribute__((vector_size(16)));
   static constexpr int kLanes = 4;
+  static constexpr int kRegisters = 16;
   static constexpr bool kSharesCoefficients = false;
 
   static T zero() { return T{}; }
