@@ -122,8 +122,9 @@ internal sealed class CpuWorkspace : KernelWorkspace
         }
 
         double width = RoundUp(Shape.Options.Dimension, 16);
-        double packed = Float * width * (n + (3 * m)); // rows; columns in panels and as rows; their sums
-        double block = Math.Max(28, Math.Min(84, 16384 * width / m));
+        double block = Math.Max(56, Math.Min(84, 16384 * width / m));
+        double strands = Math.Min(4, Math.Max(1, n / block / 4));
+        double packed = Float * width * ((2 + strands) * m); // columns in panels and as rows; their sums
         double workers = Math.Min(_threads, Math.Max(1, n / block));
         return packed + (Float * workers * block * (1.1 * m + (2 * width))) + (24 * n) + (40 * m);
     }
