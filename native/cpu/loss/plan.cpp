@@ -19,7 +19,7 @@ constexpr int64_t kTurnColumns = 128;
 constexpr int64_t kSingleBlocks = 24;
 constexpr int64_t kBlockMultiple = 4;  // so that few threads share the blocks evenly
 // V of one core is slow to add to for another, above all where they share no cache, so threads keep to strands of their
-// own. More of them than this would take more memory than a batch.
+// own. Each costs columns * width floats.
 constexpr int64_t kStrands = 4;
 constexpr int64_t kLeastBlocks = 4;  // of a strand
 
