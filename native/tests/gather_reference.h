@@ -3,6 +3,7 @@
 #ifndef TWINTAIL_TESTS_GATHER_REFERENCE_H
 #define TWINTAIL_TESTS_GATHER_REFERENCE_H
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -239,33 +240,42 @@ std::vector<Real> reference_gather(const HostTable& table,
   return vectors;
 }
 
-/// For each embedding table: id -> gradient [dim]. gradients: of each view [n, width].
+/// For each embedding table: id -> gradient [dim]. gradients: of each view [n, width]. shuffle: adds the rows up in
+/// an order of its choice.
 template <class Real>
 std::vector<std::map<int32_t, std::vector<Real>>> reference_backward(
     const HostTable& table, const std::vector<HostEmbedding>& embeddings,
-    const std::vector<HostView>& views, const std::vector<std::vector<float>>& gradients) {
+    const std::vector<HostView>& views, const std::vector<std::vector<float>>& gradients,
+    Random* shuffle = nullptr) {
+  struct Row {
+    size_t view;
+    int64_t i;
+  };
+  std::vector<Row> rows;
+  for (size_t v = 0; v < views.size(); ++v) {
+    for (int64_t i = 0; i < views[v].n(); ++i) rows.push_back({v, i});
+  }
+  if (shuffle != nullptr) std::shuffle(rows.begin(), rows.end(), shuffle->engine());
   std::vector<std::map<int32_t, std::vector<Real>>> merged(embeddings.size());
   const int64_t width = width_of(table, embeddings);
-  for (size_t v = 0; v < views.size(); ++v) {
-    for (int64_t i = 0; i < views[v].n(); ++i) {
-      int64_t column = i * width;
-      for (size_t f = 0; f < table.features.size(); ++f) {
-        const HostFeature& feature = table.features[f];
-        const auto e = static_cast<size_t>(feature.embedding);
-        const int32_t dim = embeddings[e].dim;
-        const std::vector<int32_t> kept =
-            reference_values(table, views[v], i, static_cast<int32_t>(f));
-        const Real factor = pooling_factor<Real>(feature.pooling, kept.size());
-        for (const int32_t id : kept) {
-          std::vector<Real>& sum = merged[e][id];
-          sum.resize(static_cast<size_t>(dim));
-          for (int32_t c = 0; c < dim; ++c) {
-            sum[static_cast<size_t>(c)] +=
-                factor * static_cast<Real>(gradients[v][static_cast<size_t>(column + c)]);
-          }
+  for (const Row& row : rows) {
+    int64_t column = row.i * width;
+    for (size_t f = 0; f < table.features.size(); ++f) {
+      const HostFeature& feature = table.features[f];
+      const auto e = static_cast<size_t>(feature.embedding);
+      const int32_t dim = embeddings[e].dim;
+      const std::vector<int32_t> kept =
+          reference_values(table, views[row.view], row.i, static_cast<int32_t>(f));
+      const Real factor = pooling_factor<Real>(feature.pooling, kept.size());
+      for (const int32_t id : kept) {
+        std::vector<Real>& sum = merged[e][id];
+        sum.resize(static_cast<size_t>(dim));
+        for (int32_t c = 0; c < dim; ++c) {
+          sum[static_cast<size_t>(c)] +=
+              factor * static_cast<Real>(gradients[row.view][static_cast<size_t>(column + c)]);
         }
-        column += dim;
       }
+      column += dim;
     }
   }
   return merged;
