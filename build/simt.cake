@@ -12,7 +12,7 @@ public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
     {
         foreach (var program in OwnTests)
         {
-            tests.RunNative(build.CombineWithFilePath($"bin/{program}"), $"{name}-{seed}", filter, [$"SIMT_SEED={seed}"]);
+            tests.RunNative(build.CombineWithFilePath($"bin/{program}"), $"{name}-{seed}", filter, [$"SIMT_SEED={seed}"], processes: TestRun.Processes);
         }
     }
 
@@ -30,7 +30,7 @@ public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
         tests.RunNative(core.CombineWithFilePath("bin/twintail_tests"), $"{name}-ops-{seed}",
                         filter == "*" ? "*Cuda*" : filter,
                         [$"SIMT_SEED={seed}", $"TWINTAIL_CUDA_PLUGIN={plugin}"], mustMatch: filter == "*",
-                        processes: Math.Min(Environment.ProcessorCount, 4));
+                        processes: TestRun.Processes);
         if (filter != "*") return;
         // And linear through a library that looks like cuBLASLt.
         var cublasLt = simt.CombineWithFilePath("lib/libtwintail_fake_cublaslt.so");

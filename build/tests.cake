@@ -7,6 +7,9 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
     /// A program that takes longer hangs.
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(30);
 
+    /// How many share a long program's tests among them.
+    public static int Processes => Math.Min(Environment.ProcessorCount, 4);
+
     private int _passed, _failed, _skipped, _programs;
 
     public bool HasFailed => _failed > 0;
