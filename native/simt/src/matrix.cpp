@@ -10,15 +10,17 @@
 //   B, tf32        (i < 2):  row = threadID_in_group + 4 i;  col = groupID
 //   C and D        (i < 4):  row = groupID + (i < 2 ? 0 : 8);  col = threadID_in_group * 2 + (i & 1)
 //
-// Products are exact; their sum with C is cut to a float, towards zero. PTX does not specify it ("at least single
-// precision"); it was measured on Volta, Turing and Ampere (Fasi, Higham, Mikaitis, Pranesh, "Numerical behavior of NVIDIA
-// tensor cores", PeerJ Computer Science 7:e330, 2021). The hardware's order and inner width may be others, so results
-// agree only within rounding.
+// Sums. Products are exact. They and C are aligned to the largest exponent among them, what lies more than 24 bits below it
+// is cut off, 25 from Hopper on, and their exact sum is cut to a float, towards zero. On Ampere and Ada k16 (tf32: k8) is two
+// such sums, one after the other. PTX does not specify it ("at least single precision"); it was found by testing the
+// hardware: Fasi, Higham, Mikaitis, Pranesh, "Numerical behavior of NVIDIA tensor cores", PeerJ Computer Science 7:e330, 2021;
+// Xie, Wang, Yang, Yang, "MMA-Sim: bit-accurate reference model of tensor cores and matrix cores", arXiv 2511.10909, 2025.
 // A tf32 operand loses its 13 low bits, as the hardware ignores them.
 #include "machine.h"
 #include "simt/half.h"
 
 #include <cmath>
+#include <cstring>
 
 namespace simt {
 
@@ -46,8 +48,19 @@ float cut(double x) {
   return std::fabs(rounded) > std::fabs(x) ? std::nextafter(rounded, 0.0f) : rounded;
 }
 
+int exponent(float x) {
+  return max(static_cast<int>(bits_of(x) >> 23 & 0xff), 1) -
+         127;  // subnormal numbers have the least
+}
+double power_of_two(int n) {
+  const std::uint64_t bits = static_cast<std::uint64_t>(1023 + n) << 52;
+  double x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
 struct Tile {
-  float a[kM][kMaxK], b[kMaxK][kN], d[kM][kN];
+  float a[kM][kMaxK], b[kN][kMaxK], d[kM][kN];
 };
 
 void gather(Tile& tile, int lane, const MmaOperand& operand) {
@@ -61,7 +74,7 @@ void gather(Tile& tile, int lane, const MmaOperand& operand) {
   }
   for (int i = 0; i < elements_b; i++) {
     const int row = tf32 ? in_group + 4 * i : in_group * 2 + (i & 1) + (i >= 2 ? 8 : 0);
-    tile.b[row][group] = element(operand.b, i, operand.type);
+    tile.b[group][row] = element(operand.b, i, operand.type);
   }
   for (int i = 0; i < 4; i++)
     tile.d[group + (i < 2 ? 0 : 8)][in_group * 2 + (i & 1)] = operand.d[i];
@@ -82,11 +95,14 @@ void complete_mma(void* const operands[32], unsigned) {
       fail("mma: lane %d executes another shape or type than lane 0", lane);
   Tile tile;
   for (int lane = 0; lane < 32; lane++) gather(tile, lane, operand(lane));
+  const int capability = machine.options.compute_capability;
+  const bool longest = k == (operand(0).type == MmaType::kTf32 ? 8 : 16);
+  const int step = longest && capability >= 80 && capability < 90 ? k / 2 : k;
   for (int i = 0; i < kM; i++) {
     for (int j = 0; j < kN; j++) {
-      double sum = static_cast<double>(tile.d[i][j]);
-      for (int l = 0; l < k; l++) sum += static_cast<double>(tile.a[i][l]) * tile.b[l][j];
-      tile.d[i][j] = cut(sum);
+      for (int l = 0; l < k; l += step)
+        tile.d[i][j] = tensor_core_sum(tile.d[i][j], tile.a[i] + l, tile.b[j] + l, step,
+                                       capability >= 90 ? 25 : 24);
     }
   }
   for (int lane = 0; lane < 32; lane++) scatter(tile, lane, operand(lane).d);
@@ -136,6 +152,21 @@ void complete_load(void* const operands[32], unsigned) {
 const Collective kLoadMatrix{"ldmatrix", complete_load, true};
 
 }  // namespace
+
+float tensor_core_sum(float c, const float* a, const float* b, int count, int fraction_bits) {
+  double sum = static_cast<double>(c);
+  int largest = exponent(c);
+  for (int l = 0; l < count; l++) {
+    sum += static_cast<double>(a[l]) * b[l];
+    largest = max(largest, exponent(a[l]) + exponent(b[l]));
+  }
+  if (!std::isfinite(sum)) return static_cast<float>(sum);
+  const double scale = power_of_two(fraction_bits - largest);
+  auto units = static_cast<std::int64_t>(static_cast<double>(c) * scale);  // cuts
+  for (int l = 0; l < count; l++)
+    units += static_cast<std::int64_t>(static_cast<double>(a[l]) * b[l] * scale);
+  return cut(static_cast<double>(units) * power_of_two(largest - fraction_bits));
+}
 
 void mma(float* d, const std::uint32_t* a, const std::uint32_t* b, int k, MmaType type,
          Where where) {

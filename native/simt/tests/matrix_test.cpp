@@ -112,6 +112,43 @@ TEST_P(Matrix, M16N8K8Tf32) {
   check_multiply<8, Type::kTf32>(kM16N8K8Tf32);
 }
 
+// Results of 16 products a row and column, the k-th of them products[k], added to c.
+std::vector<float> sums_of(const std::vector<float>& products, float c, int capability) {
+  const std::vector<float> ones(16 * 16, 1.0f);
+  std::vector<float> b(8 * 16);
+  for (std::size_t i = 0; i < b.size(); i++) b[i] = products[i / 8];
+  std::vector<Operands> operands(32);
+  for (int lane = 0; lane < 32; lane++) {
+    operands[lane] = {{}, {}, {c, c, c, c}};
+    set_fragment(operands[lane].a, kM16N8K16.a, lane, Type::kBf16, ones);
+    set_fragment(operands[lane].b, kM16N8K16.b, lane, Type::kBf16, b);
+  }
+  simt::options().compute_capability = capability;
+  const DeviceArray<Operands> device(operands);
+  EXPECT_EQ(TT_LAUNCH((multiply<16, Type::kBf16>), 1, 32, 0, nullptr, device.get()), cudaSuccess);
+  simt::options().compute_capability = 80;
+  std::vector<float> all;
+  for (const Operands& o : device.values()) all.insert(all.end(), o.d, o.d + 4);
+  return all;
+}
+constexpr float kUnit = 0x1p-23f;  // in the last place of 1
+
+// Fifteen of 2^-25 beside 1 are cut off where 24 bits are kept; with 25 they are 3.75 units, of which three are left.
+TEST_P(Matrix, SmallTermsBesideLargeOnesAreCut) {
+  std::vector<float> products(16, 0x1p-25f);
+  products[0] = 1.0f;
+  for (const float d : sums_of(products, 0.0f, 80)) EXPECT_EQ(d, 1.0f);
+  for (const float d : sums_of(products, 0.0f, 90)) EXPECT_EQ(d, 1.0f + 3 * kUnit);
+}
+
+// Two times seven of 2^-24 beside 1 are seven units; Ampere cuts after the first seven and after the second, 3.5 each.
+TEST_P(Matrix, AmpereAddsEightByEight) {
+  std::vector<float> products(16, 0x1p-24f);
+  products[0] = products[8] = 0.0f;
+  for (const float d : sums_of(products, 1.0f, 80)) EXPECT_EQ(d, 1.0f + 6 * kUnit);
+  for (const float d : sums_of(products, 1.0f, 90)) EXPECT_EQ(d, 1.0f + 7 * kUnit);
+}
+
 // The 13 low bits of a tf32 operand are ignored, so without to_tf32 a float is cut, not rounded.
 TEST_P(Matrix, Tf32IgnoresLowBits) {
   std::vector<Operands> operands(32);

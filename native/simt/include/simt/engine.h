@@ -180,6 +180,8 @@ void products_done(std::size_t count);
 
 // ---- tensor cores -----------------------------------------------------------------------------------
 
+// c + sum of a[l] b[l], with what tensor cores round away (src/matrix.cpp).
+float tensor_core_sum(float c, const float* a, const float* b, int count, int fraction_bits);
 enum class MmaType { kBf16, kF16, kTf32 };
 // D = A B + D for one warp: m = 16, n = 8; k as given. Fragments as in the PTX ISA (src/matrix.cpp).
 void mma(float* d, const std::uint32_t* a, const std::uint32_t* b, int k, MmaType type,

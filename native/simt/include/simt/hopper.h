@@ -100,9 +100,7 @@ inline void do_product(const Product& p) {
       for (unsigned k = 0; k < 16; k++)
         b[k] = rows_in_shared ? by_k(p.b, column, k) : by_n(p.b, column, k);
       for (unsigned half = 0; half < 2; half++) {
-        float sum = add ? d[2 * half + i] : 0.0f;
-        for (unsigned k = 0; k < 16; k++) sum += rows[half][k] * b[k];
-        d[2 * half + i] = sum;
+        d[2 * half + i] = tensor_core_sum(add ? d[2 * half + i] : 0.0f, rows[half], b, 16, 25);
       }
     }
   }
