@@ -65,19 +65,33 @@ template <int kWidth, int kParts, int kTileRows>
 __device__ __forceinline__ void load_tile(__nv_bfloat16* tile, const __nv_bfloat16* packed,
                                           int first, int rows) {
   constexpr int kChunks = kWidth / 8, kRowChunks = kParts * kChunks;  // of 16 bytes
-  for (int i = static_cast<int>(threadIdx.x); i < kTileRows * kRowChunks; i += kThreads) {
-    const int row = i / kRowChunks, part = i % kRowChunks / kChunks, chunk = i % kChunks;
+  constexpr int kAll = kTileRows * kRowChunks;
+  const auto load = [&](int row, int chunk) {
+    const int part = chunk / kChunks, k = chunk % kChunks * 8;
     const bool valid = first + row < rows;
     const size_t from = static_cast<size_t>(valid ? first + row : 0) * (kParts * kWidth) +
-                        static_cast<size_t>(part * kWidth + chunk * 8);
-    ptx::cp_async<16>(tile + (part * kTileRows + row) * (kWidth + 8) + chunk * 8, packed + from,
-                      valid);
+                        static_cast<size_t>(chunk * 8);
+    ptx::cp_async<16>(tile + (part * kTileRows + row) * (kWidth + 8) + k, packed + from, valid);
+  };
+  const int thread = static_cast<int>(threadIdx.x);
+  // The compiler has to see that all threads go round equally often: it makes no good of a loop from threadIdx.x to kAll.
+  if constexpr (kThreads % kRowChunks == 0 && kAll % kThreads == 0) {
+#pragma unroll
+    for (int i = 0; i < kAll / kThreads; i++)
+      load(thread / kRowChunks + i * (kThreads / kRowChunks), thread % kRowChunks);
+  } else {
+#pragma unroll
+    for (int i = 0; i < (kAll + kThreads - 1) / kThreads; i++) {
+      const int all = thread + i * kThreads;
+      if (kAll % kThreads == 0 || all < kAll) load(all / kRowChunks, all % kRowChunks);
+    }
   }
 }
 
 template <Mode kMode, int kColumns>
 __device__ __forceinline__ void load_columns(ColumnData<kColumns>* data, const Pass& p, int first) {
-  for (int i = static_cast<int>(threadIdx.x); i < kColumns; i += kThreads) {
+  static_assert(kColumns <= kThreads);
+  if (const int i = static_cast<int>(threadIdx.x); i < kColumns) {
     const bool valid = first + i < p.ny;
     const int j = valid ? first + i : 0;
     ptx::cp_async<4>(&data->addend[i], p.addend_y + j, valid);
