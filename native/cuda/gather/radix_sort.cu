@@ -41,11 +41,17 @@ __global__ void __launch_bounds__(kThreads) count_digits_kernel(Pass p) {
   const int64_t count = p.extent.count(), tiles = p.extent.tiles(kTile).count();
   const int own = static_cast<int>(threadIdx.x);
   for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-    counts[own] = 0;  // which only this thread has read
-    __syncthreads();
+    counts[own] = 0;         // which only this thread has read
+    uint32_t keys[kRounds];  // all under way at once: no load passes an atomic
+#pragma unroll
     for (int r = 0; r < kRounds; ++r) {
       const int64_t i = tile * kTile + r * kThreads + own;
-      if (i < count) atomicAdd(&counts[digit_of(p.from.keys[i], p)], 1u);
+      keys[r] = i < count ? p.from.keys[i] : 0;
+    }
+    __syncthreads();
+#pragma unroll
+    for (int r = 0; r < kRounds; ++r) {
+      if (tile * kTile + r * kThreads + own < count) atomicAdd(&counts[digit_of(keys[r], p)], 1u);
     }
     __syncthreads();
     if (own < p.digits) p.offsets[own * tiles + tile] = counts[own];
@@ -63,16 +69,24 @@ __device__ __forceinline__ void move_tile(const Pass& p, int64_t count, int64_t 
   __syncwarp();
 
   const int64_t begin = tile * kTile + int64_t{warp} * (32 * kRounds);
-  uint32_t keys[kRounds];
+  uint32_t keys[kRounds], values[kRounds];
   uint32_t ranks[kRounds];  // among the warp's pairs of the same digit
+  // All under way before the first is needed: no load passes what follows.
 #pragma unroll
   for (int r = 0; r < kRounds; ++r) {
-    keys[r] = 0;
+    const int64_t i = begin + r * 32 + lane;
+    keys[r] = i < count ? p.from.keys[i] : 0;
+  }
+#pragma unroll
+  for (int r = 0; r < kRounds; ++r) {
+    const int64_t i = begin + r * 32 + lane;
+    values[r] = i < count ? p.from.values[i] : 0;
+  }
+#pragma unroll
+  for (int r = 0; r < kRounds; ++r) {
     ranks[r] = 0;
     if (begin + r * 32 >= count) continue;  // the same for the whole warp
-    const int64_t i = begin + r * 32 + lane;
-    const bool there = i < count;
-    if (there) keys[r] = p.from.keys[i];
+    const bool there = begin + r * 32 + lane < count;
     const int digit = there ? digit_of(keys[r], p) : kDigits;
     const unsigned peers = __match_any_sync(0xFFFFFFFFu, digit);
     const auto before = static_cast<uint32_t>(__popc(peers & ((1u << lane) - 1u)));
@@ -99,7 +113,7 @@ __device__ __forceinline__ void move_tile(const Pass& p, int64_t count, int64_t 
     if (i >= count) continue;
     const uint32_t to = counts[warp][digit_of(keys[r], p)] + ranks[r];
     p.to.keys[to] = keys[r];
-    p.to.values[to] = p.from.values[i];
+    p.to.values[to] = values[r];
   }
   __syncwarp();  // before the next tile's counts
 }
