@@ -209,6 +209,27 @@ TEST_P(LinearTest, OutputsAreOptional) {
   call(nullptr, nullptr, nullptr);
 }
 
+// A bias at a multiple of 16 bytes, which a library may add by itself, and behind one.
+TEST_P(LinearTest, AnyAlignmentOfBias) {
+  Random random;
+  const Context context(target());
+  for (const bool relu : {false, true}) {
+    const Layer l = Layer::random(random, 20, 12, 8, true, relu);
+    const Buffer<float> x(context, l.x), weights(context, l.weights), y(context, l.n * l.out);
+    Buffer<float> space(context, l.out + 7);
+    for (size_t shift = 0; shift < 4; ++shift) {
+      const size_t begin = (4 - reinterpret_cast<uintptr_t>(space.get()) / 4 % 4) % 4 + shift;
+      std::vector<float> contents(static_cast<size_t>(space.size()), NAN);
+      std::copy(l.bias.begin(), l.bias.end(), contents.begin() + static_cast<int64_t>(begin));
+      space.write(contents);
+      TT_EXPECT_OK(
+          tt_linear(context, l.n, l.in, l.out, x, weights, space + begin, l.activation, y));
+      expect_as_good_as_plain(y.read(), reference_forward<float>(l), reference_forward<double>(l),
+                              "y", l.in);
+    }
+  }
+}
+
 // Else the run with native/simt/cublaslt in the place of cuBLASLt would show nothing.
 TEST_P(LinearTest, GoesThroughTheNamedCublasLt) {
   const char* path = std::getenv("TWINTAIL_CUBLASLT");

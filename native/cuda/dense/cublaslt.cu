@@ -20,8 +20,7 @@ uint32_t alignment(const void* p) {
 }
 
 uint32_t epilogue_of(const ColumnProduct& p) {
-  if (p.bias == nullptr) return p.relu ? kRelu : kNoEpilogue;
-  return p.relu ? kReluBias : kBias;
+  return p.bias == nullptr ? kNoEpilogue : kBias;
 }
 
 template <class T>
@@ -119,8 +118,7 @@ bool CublasLt::choose(const ColumnProduct& p, Plan& plan) {
 
 CublasLt::Plan& CublasLt::plan_of(Context& context, const ColumnProduct& p) {
   const uint32_t kind = epilogue_of(p) << 2 | (p.transpose_a ? 2u : 0u) | (p.transpose_b ? 1u : 0u);
-  const uint32_t alignments = alignment(p.a) | alignment(p.b) << 8 | alignment(p.d) << 16 |
-                              (p.bias != nullptr ? alignment(p.bias) << 24 : 0u);
+  const uint32_t alignments = alignment(p.a) | alignment(p.b) << 8 | alignment(p.d) << 16;
   const Key key(p.m, p.n, p.k, kind, alignments);
   const auto known = plans_.find(key);
   if (known != plans_.end()) return *known->second;

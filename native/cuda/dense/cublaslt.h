@@ -37,13 +37,12 @@ Library search(const std::vector<std::string>& names);
 
 }  // namespace cublaslt
 
-/// d = op(a) op(b) + bias, then ReLU: column-major and packed, d [m, n], op(a) [m, k], op(b) [k, n], bias [m].
+/// d = op(a) op(b) + bias: column-major and packed, d [m, n], op(a) [m, k], op(b) [k, n], bias [m].
 struct ColumnProduct {
   int64_t m, n, k;
   bool transpose_a, transpose_b;
   const float *a, *b;
-  const float* bias;  // or NULL
-  bool relu;
+  const float* bias;  // aligned to kBiasAlignment, or NULL
   float* d;
 };
 

@@ -28,15 +28,17 @@ enum OperationAttribute : int {
   kTransposeA = 3,   // int32_t
   kTransposeB = 4,   // int32_t
   kEpilogue = 7,     // uint32_t
-  kBiasPointer = 8,  // const void*; its alignment counts for the heuristic
+  kBiasPointer = 8,  // const void*
 };
-/// The bias has one value for each row of the result.
+/// The bias has one value for each row of the result. CUBLASLT_EPILOGUE_RELU and RELU_BIAS are left out: they are max(x, 0),
+/// and CUDA's fmax of NaN and 0 is 0.
 enum Epilogue : uint32_t {
   kNoEpilogue = 1,
-  kRelu = 2,
   kBias = 4,
-  kReluBias = 6,
 };
+/// The preferences speak of the matrices' alignment only. Epilogues have been seen to read a bias that was aligned to less as
+/// if it were (a misaligned address, after which the context is lost): marian-nmt/marian-dev#778, pytorch/pytorch#194497.
+constexpr uintptr_t kBiasAlignment = 16;
 enum PreferenceAttribute : int {
   kMostWorkspaceBytes = 1,   // uint64_t
   kReductionSchemeMask = 3,  // uint32_t

@@ -186,6 +186,13 @@ void bias_gradient(Context& context, int64_t n, int32_t out, const float* y, con
 
 constexpr int kMaskThreads = 256;
 
+/// y [size], rows of `columns`: what the library's products are without.
+__global__ void __launch_bounds__(kMaskThreads)
+    finish_kernel(Epilogue epilogue, int64_t size, int64_t columns, float* y) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kMaskThreads + threadIdx.x;
+  if (i < size) y[i] = epilogue(y[i], i % columns);
+}
+
 /// masked [size] = the gradients that the ReLU let through.
 __global__ void __launch_bounds__(kMaskThreads)
     mask_gradients_kernel(const float* grad_y, const float* y, int64_t size, float* masked) {
@@ -199,9 +206,16 @@ bool linear_by_library(Context& context, int64_t n, int32_t in, int32_t out, con
                        const float* weights, const float* bias, int32_t activation, float* y) {
   if (!context.cublaslt.available()) return false;
   Scope scope(context.workspace);
-  return context.cublaslt.multiply(
-      context, scope,
-      ColumnProduct{out, n, in, true, false, weights, x, bias, activation == TT_RELU, y});
+  const bool relu = activation == TT_RELU;
+  const bool adds_bias = !relu && reinterpret_cast<uintptr_t>(bias) % cublaslt::kBiasAlignment == 0;
+  const ColumnProduct product{out, n, in, true, false, weights, x, adds_bias ? bias : nullptr, y};
+  if (!context.cublaslt.multiply(context, scope, product)) return false;
+  if (relu || (bias != nullptr && !adds_bias)) {
+    check(TT_LAUNCH(finish_kernel, grid_for(n * out, kMaskThreads), dim3(kMaskThreads), 0,
+                    context.stream, Epilogue{bias, relu}, n * out, int64_t{out}, y),
+          "linear");
+  }
+  return true;
 }
 
 /// Sets to NULL what it has put on the stream. y NULL: no ReLU.
@@ -222,11 +236,11 @@ void backward_by_library(Context& context, int64_t n, int32_t in, int32_t out, c
     return context.cublaslt.multiply(context, scope, product);
   };
   if (grad_x != nullptr &&
-      done(ColumnProduct{in, n, out, false, false, weights, gradients, nullptr, false, grad_x})) {
+      done(ColumnProduct{in, n, out, false, false, weights, gradients, nullptr, grad_x})) {
     grad_x = nullptr;
   }
   if (grad_weights != nullptr &&
-      done(ColumnProduct{in, out, n, false, true, x, gradients, nullptr, false, grad_weights})) {
+      done(ColumnProduct{in, out, n, false, true, x, gradients, nullptr, grad_weights})) {
     grad_weights = nullptr;
   }
 }

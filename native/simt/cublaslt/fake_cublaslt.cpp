@@ -6,6 +6,8 @@
 #include <dlfcn.h>
 
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -140,7 +142,6 @@ struct Product {
         sum *= static_cast<double>(alpha);
         if (beta != 0) sum += static_cast<double>(beta) * at(c, d_layout, kAsItIs, i, j);
         if ((operation.epilogue & kBias) != 0) sum += static_cast<double>(operation.bias[i]);
-        if ((operation.epilogue & kRelu) != 0 && sum < 0) sum = 0;
         d[j * static_cast<uint64_t>(d_layout.leading_dimension) + i] = static_cast<float>(sum);
       }
     }
@@ -299,6 +300,11 @@ FAKE_API Status cublasLtMatmul(Handle handle, Operation operation, const void* a
   const void* pointers[] = {a, b, c, d};
   for (int i = 0; i < 4; ++i) {
     if (!aligned(pointers[i], alignments >> 16 * i & 0xffff)) return kInvalidValue;
+  }
+  // On a GPU it is found too late to be refused: when the kernel runs.
+  if ((operation->epilogue & kBias) != 0 && !aligned(operation->bias, kBiasAlignment)) {
+    std::fputs("cublasLtMatmul: the bias is not aligned to 16 bytes\n", stderr);
+    std::abort();
   }
   Product product{*operation,
                   *a_layout,
