@@ -39,6 +39,28 @@ Kernels allowed_kernels() {
   bad_argument("TWINTAIL_CUDA_KERNELS", "plain, tuned or hopper", std::string(text));
 }
 
+/// Whether every later call in the process fails, as the runtime's documentation says of these. (Others between 700 and 799
+/// only refuse the call: too many resources for a launch, peer access that is there already.)
+bool loses_device(cudaError_t status) {
+  switch (status) {
+    case cudaErrorECCUncorrectable:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorLaunchFailure:
+    case cudaErrorAssert:
+    case cudaErrorContextIsDestroyed:
+    case cudaErrorUnknown:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 void check(cudaError_t status, const char* doing) {
@@ -49,8 +71,7 @@ void check(cudaError_t status, const char* doing) {
   if (status == cudaErrorMemoryAllocation) out_of_memory(-1, free_memory(), doing);
   if (code == 209 || status == cudaErrorInvalidDeviceFunction)
     unsupported(what + "; this build has no code for the device");
-  // From the first illegal access on, every call on the device fails.
-  if (code >= 700 && code < 800) device_error(what);
+  if (loses_device(status)) device_error(what);
   internal_error(what);
 }
 
@@ -70,7 +91,10 @@ void* Workspace::take(size_t bytes) {
   bytes = (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
   if (chunks_.empty() || chunks_.back().size - chunks_.back().used < bytes) {
     chunks_.reserve(chunks_.size() + 1);
-    add_chunk(std::max(bytes, static_cast<size_t>(std::max(kLeastChunk, reserved_ / 2))));
+    const auto more = static_cast<size_t>(std::max(kLeastChunk, reserved_ / 2));
+    tt_error no_room{};
+    // Room for the next ones is only a wish.
+    if (bytes >= more || guard(no_room, [&] { add_chunk(more); }) != TT_OK) add_chunk(bytes);
   }
   Chunk& chunk = chunks_.back();
   void* memory = chunk.memory + chunk.used;

@@ -37,7 +37,7 @@ bool MemoryPool::is_captured() const noexcept {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   if (cudaStreamIsCapturing(stream_, &status) != cudaSuccess) {
     cudaGetLastError();
-    return false;
+    return true;  // the legacy stream, while another one is captured that an allocation would invalidate
   }
   return status != cudaStreamCaptureStatusNone;
 }

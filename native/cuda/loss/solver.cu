@@ -1,10 +1,18 @@
 // In which order passes and stages run, and where their results lie in the workspace.
 #include "loss/solver.h"
 
+#include <algorithm>
+
 #include "loss/hopper.h"
 #include "loss/plain.h"
 #include "loss/stages.h"
 #include "loss/tuned.h"
+
+// Of the architectures that the device code was compiled for, but for those with instructions of their own. The CPU run of the
+// kernels has all instructions.
+#ifndef TT_NEWEST_ARCHITECTURE
+#define TT_NEWEST_ARCHITECTURE 100
+#endif
 
 namespace tt::cuda::loss {
 namespace {
@@ -233,7 +241,9 @@ Engine best_engine(const Problem& problem, Engine most, int capability,
       hopper::padded_width(problem.d) != 0)
     return Engine::kHopper;
   const int width = tuned::padded_width(problem.d);
-  return most != Engine::kPlain && capability >= 800 &&
+  // A device that is newer than all that was compiled gets the newest of that, whose kernels may lack the instructions.
+  const int compiled = std::min(capability, 10 * TT_NEWEST_ARCHITECTURE);
+  return most != Engine::kPlain && compiled >= 800 &&
                  tuned::fits(width, problem.bfloat16 ? 1 : 3, shared_bytes_per_block)
              ? Engine::kTensorCores
              : Engine::kPlain;

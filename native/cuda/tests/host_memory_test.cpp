@@ -99,6 +99,19 @@ TEST_P(HostMemory, OutOfMemoryTellsAskedAndFreeAndAllGoesOn) {
   EXPECT_EQ(context.pool.give_back(context.pool.take(30 << 20, "test")), cudaSuccess);
 }
 
+// A workspace grows by half of itself at least, if there is room for that: 22 MiB here, where 20 are free.
+TEST_P(HostMemory, WorkspaceTakesWhatItNeedsWhereItCannotHaveMore) {
+  Context context(options(), count);
+  {
+    Scope scope(context.workspace);
+    scope.get<char>(44 << 20);
+    scope.get<char>(15 << 20);
+    EXPECT_EQ(simt::live_bytes(), size_t{59} << 20);
+    EXPECT_EQ(error_of([&] { scope.get<char>(15 << 20); }).status, TT_OUT_OF_MEMORY);
+  }
+  EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
+}
+
 // 60 of 64 MiB lie idle in small pieces: they have to go before a large one fits.
 TEST_P(HostMemory, IdleMemoryIsNoReasonToFail) {
   Context context(options(), count);
