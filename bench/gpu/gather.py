@@ -113,8 +113,8 @@ def run(session, results):
         results.floors({"gather_copy_tb_s": copy})
     for name, dims, vocabulary, rows, n, draw in TINY if not session.on_gpu else QUICK if session.options.quick else FULL:
         shape = {"n": n, "m": vocabulary, "d": sum(dims), "dtype": "float32", "data": name}
-        # ours, its first weights, a peer's, and what PyTorch holds besides
-        need = 4 * 4 * vocabulary * sum(dims) + 2**31
+        # ours, its first weights, those after two steps, a peer's, and what PyTorch holds besides
+        need = 5 * 4 * vocabulary * sum(dims) + 2**31
         if session.left() < 0:
             results.skip("gather", "out of time", **shape)
         elif need > session.free_bytes():
@@ -168,25 +168,30 @@ class Group:
         for step in range(2):
             case.step(step)
         case.session.context.synchronize()
-        found = [case.vectors.clone(), [w.clone() for w in case.weights] if not self.session.on_gpu else case.weights, case.states]
-        peers = {"torch": peers_gather.SparseStep, "torch best": peers_gather.MergedStep}
-        if self.session.on_gpu:
-            peers["torch.compile"] = lambda *rest: peers_gather.MergedStep(*rest, update=peers_gather.compiled_update())
-        ready = {}
-        for who, make in peers.items():
-            # Compared first, all of them; only then is anything timed, ours included.
+        found = [case.vectors.clone(), [w.clone() for w in case.weights], [s.clone() for s in case.states]]
+
+        def compared(who, make):
+            """None, or the error of a peer that cannot run here: told by its row; nothing that was not compared is timed."""
             peer = make([w.clone() for w in first], [torch.zeros_like(s) for s in case.states], case.gradient, RATE, EPSILON)
             try:
                 for bags in recorded:
                     vectors = peer(bags)
             except Exception as error:
-                ready[who] = error
-                continue
+                return error
             self._compare(who, peer, vectors, found, first, recorded)
-            del peer.tables[:]
-            ready[who] = make
-        del vectors, peer
-        self._time_steps(ready, first, recorded)
+            return None
+
+        # Every peer is compared before it is timed, eager before ours; what is compiled comes last.
+        eager = compared("torch", peers_gather.SparseStep)
+        useful = self._time_ours(recorded)
+        others = {"torch best": peers_gather.MergedStep}
+        if self.session.on_gpu:
+            others["torch.compile"] = lambda *rest: peers_gather.MergedStep(*rest, update=peers_gather.compiled_update())
+        draws = [peers_gather.DeviceDraws(flat, case.n, MASK_RATE, VALUE_RATE) for flat in case.flat]
+        self._time_peer("torch", peers_gather.SparseStep, draws, first, recorded, useful, eager)
+        for who, make in others.items():
+            unless_wrong(self.results, {"case": "gather_step", **self.shape, "who": who}, lambda: self._time_peer(
+                who, make, draws, first, recorded, useful, compared(who, make)))
 
     def _compare(self, who, peer, vectors, found, first, recorded):
         close_to(f"two views, {who}", found[0], vectors, 1e-4)
@@ -199,7 +204,8 @@ class Group:
             if is_moved.any():
                 raise AssertionError(f"rows of table {f} moved that no view had read: {is_moved.nonzero()[:5].flatten().tolist()}")
 
-    def _time_steps(self, ready, first, recorded):
+    def _time_ours(self, recorded):
+        """Returns the useful bytes of a step."""
         case = self.case
         touched = sum(4 * (d + 1) * len(torch.unique(bags.values)) for d, bags in zip(case.dims, recorded[0]))
         views = floors.two_views_bytes(case.lookup_bytes, case.n, case.width, KEPT_BY_EITHER)
@@ -207,16 +213,14 @@ class Group:
         self._time("gather_two_views", "twintail", rotating(case.two_views), views)
         self._time("gather_backward_update", "twintail", rotating(case.update), update)
         self._time("gather_step", "twintail", rotating(case.step), views + update)
-        draws = [peers_gather.DeviceDraws(flat, case.n, MASK_RATE, VALUE_RATE) for flat in case.flat]
-        for who, make in ready.items():
-            if isinstance(make, Exception):
-                row = {"case": "gather_step", **self.shape, "who": who, "error": f"{type(make).__name__}: {make}".splitlines()[0][:200]}
-                self.results.add(row)
-                print_row(row)
-                continue
-            self._time_peer(who, make, draws, first, recorded, views + update)
+        return views + update
 
-    def _time_peer(self, who, make, draws, first, recorded, useful):
+    def _time_peer(self, who, make, draws, first, recorded, useful, failure):
+        if failure:
+            row = {"case": "gather_step", **self.shape, "who": who, "error": f"{type(failure).__name__}: {failure}".splitlines()[0][:200]}
+            self.results.add(row)
+            print_row(row)
+            return
         peer = make([w.clone() for w in first], [torch.zeros_like(s) for s in self.case.states], self.case.gradient, RATE, EPSILON)
         self._time("gather_step", who, rotating(lambda i: peer(draws[i % BATCHES]())), useful)
         # masks and lists made beforehand, which no trainer has: what the masks cost the peer

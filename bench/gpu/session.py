@@ -38,35 +38,43 @@ class Clock:
 
     def series(self, call, count, repeats=5):
         """`count` calls in a row, without waiting in between, so that a short call is not hidden by its own launch. Per call, in ms:
-        on the device (events), in all (until the device is done), and what the host needed to hand the work over."""
+        on the device (events), in all (until the device is done), and what the host needed to hand the work over: that from a shorter
+        series, since a stream takes some thousand launches, and then the host waits for the device."""
         call()
         self._wait()
         runs = [self._series(call, count) for _ in range(repeats)]
+        short = [self._series(call, max(1, count // 5)) for _ in range(repeats)]
         device = [run[0] for run in runs]
         return {"ms_median": statistics.median(device), "ms_min": min(device),
-                "wall_ms": statistics.median(run[1] for run in runs), "host_ms": statistics.median(run[2] for run in runs)}
+                "wall_ms": statistics.median(run[1] for run in runs), "host_ms": statistics.median(run[2] for run in short)}
 
-    def busy(self, call, count):
-        """Per call: ms in which the device does something, and how many kernels, copies and fills that is, by the profiler's timestamps.
-        Its launches are slower than others, so that what lies between the kernels is the undisturbed time less this one."""
-        spans, why = [], "no GPU"
+    def busy(self, calls, count):
+        """For each of the calls, per call: ms in which the device does something, and how many kernels, copies and fills that is, by the
+        profiler's timestamps. Its launches are slower than others, so that what lies between the kernels is the undisturbed time less this
+        one. Once in a process, after all else: a second session of the profiler may lose or misplace kernels, above all those of
+        graphs, and launches stay slower after the first."""
+        series, why = [], "no GPU"
         if self.on_gpu:
             try:
-                spans, why = self._profile(call, count), "the profiler has seen nothing"
+                series = apart(self._profile(calls, count))
+                why = f"the profiler has seen {len(series)} series of kernels, not {len(calls)}"
             except Exception as error:  # e.g. without CUPTI or without the right to it
                 why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        if not spans:
-            return {"busy_ms": None, "kernels": None, "busy_unknown": why}
-        return {"busy_ms": covered(spans) / 1e3 / count, "kernels": len(spans) / count}
+        if len(series) != len(calls):
+            return [{"busy_ms": None, "kernels": None, "busy_unknown": why} for _ in calls]
+        return [{"busy_ms": covered(spans) / 1e3 / count, "kernels": len(spans) / count} for spans in series]
 
-    def _profile(self, call, count):
+    def _profile(self, calls, count):
         from torch.profiler import ProfilerActivity, profile
-        call()
+        for call in calls:
+            call()
         self._wait()
         with profile(activities=[ProfilerActivity.CUDA]) as seen:
-            for _ in range(count):
-                call()
-            self._wait()
+            for call in calls:
+                for _ in range(count):
+                    call()
+                self._wait()
+                time.sleep(PAUSE_SECONDS)
         on_device = torch.autograd.DeviceType.CUDA
         return [(e.time_range.start, e.time_range.end) for e in seen.events() if e.device_type == on_device]
 
@@ -91,6 +99,7 @@ class Clock:
 
 
 HOLD_CLOCKS = 400_000  # a fifth of a millisecond
+PAUSE_SECONDS = 0.2
 
 
 def hold(stream):
@@ -108,6 +117,17 @@ def covered(spans):
         length += max(0.0, end - max(start, reached))
         reached = max(reached, end)
     return length
+
+
+def apart(spans):
+    """[start, end] pairs in microseconds, cut where nothing happens for half a pause."""
+    series, reached = [], float("-inf")
+    for start, end in sorted(spans):
+        if start - reached > PAUSE_SECONDS / 2 * 1e6:
+            series.append([])
+        series[-1].append((start, end))
+        reached = max(reached, end)
+    return series
 
 
 class Session:
@@ -210,6 +230,12 @@ class Results:
     def add(self, row):
         self.all["rows"].append({"group": self.group, **row})
         self._write()
+        return self.all["rows"][-1]
+
+    def complete(self, row, more):
+        """More about a row that was added."""
+        row.update(more)
+        self._write()
 
     def rows(self):
         return [row for row in self.all["rows"] if row["group"] == self.group]
@@ -243,7 +269,7 @@ def unless_wrong(results, shape, run):
     try:
         run()
     except AssertionError as error:
-        results.add({**shape, "who": "twintail", "error": str(error)[:200]})
+        results.add({"who": "twintail", **shape, "error": str(error)[:200]})
         print(f"{shape}: {error}", flush=True)
 
 

@@ -1,7 +1,8 @@
 """The whole training step in clicks a second: gather, towers 256-128-64, sampled softmax, contrastive loss on augmented views, backward,
 updates; ours through the C ABI (the native loop, call by call as src/Sdk/Training/TrainingStep.cs makes them), against the same model in
 PyTorch eager and torch.compile. Values and first weights are the same; first losses and gradients are compared. Ours is timed call by call
-and as a CUDA graph (the SDK's default), with the time in which the device does nothing between its kernels.
+and as a CUDA graph (the SDK's default), with the time in which the device does nothing between its kernels, which is found last. Eager
+PyTorch is compared before ours is timed, every other peer before it is timed itself, what is compiled at the end.
 
 The peers get the lists of kept values of four steps made beforehand (by tt_augmented_values): drawing, masking and making
 lists are within our step and not within theirs.
@@ -11,7 +12,7 @@ import torch
 import data
 import peers_step
 from native_step import NativeStep
-from session import attempt, close_to, covered, unless_wrong
+from session import apart, attempt, close_to, covered, unless_wrong
 
 # name, items, users, most clicks of a user, columns, clicks n, self-supervised items m, tower
 FULL = [("goodbooks-like", 10_000, 48_000, 37, data.GOODBOOKS, 8192, 4096, (256, 128, 64))]
@@ -22,7 +23,8 @@ LIMIT = {"float32": 1e-3, "bfloat16": 5e-2}
 
 
 def run(session, results):
-    assert covered([(5, 6), (0, 2), (1, 3)]) == 4
+    assert covered([(5, 6), (0, 2), (1, 3)]) == 4 and [len(s) for s in apart([(5e6, 6e6), (0, 2), (1, 3)])] == [2, 1]
+    open_steps = []
     for name, items, users, most, columns, n, m, tower in FULL if session.on_gpu else TINY:
         clicks = data.Clicks(session, items, users, most, columns, dim=64 if session.on_gpu else 8)
         for dtype in ("float32", "bfloat16"):
@@ -30,43 +32,70 @@ def run(session, results):
             if session.left() < 0:
                 results.skip("training_step", "out of time", n=n, m=m, d=tower[-1], dtype=dtype, data=name)
                 continue
-            unless_wrong(results, shape, lambda: run_dtype(session, results, shape, clicks, tower, dtype))
+            unless_wrong(results, shape, lambda: run_dtype(session, results, shape, clicks, tower, dtype, open_steps))
+    find_gaps(session, results, open_steps)
+    for step in open_steps:
+        step.ours.close()
 
 
-def run_dtype(session, results, shape, clicks, tower, dtype):
+class OpenStep:
+    """Ours, going on from step to step, and the row of its times."""
+
+    def __init__(self, ours, batches):
+        self.ours, self.batches, self.row, self.step = ours, batches, None, 4
+
+    def __call__(self):
+        self.ours.run(self.batches[self.step % len(self.batches)], self.step)
+        self.step += 1
+
+
+def find_gaps(session, results, open_steps):
+    timed = [step for step in open_steps if step.row and "error" not in step.row]
+    for step, found in zip(timed, session.clock.busy(timed, 20 if session.on_gpu else 2)):
+        gap = step.row["ms_median"] - found["busy_ms"] if found["busy_ms"] else None
+        results.complete(step.row, {**found, "gap_ms": gap})
+        if gap:
+            print_row(step.row)
+
+
+def run_dtype(session, results, shape, clicks, tower, dtype, open_steps):
     n, m = shape["n"], shape["m"]
     ours = NativeStep(session, clicks, n, m, tower, dtype, graph=False)
     batches = split(*clicks.listed(session), n)
     recorded = [ours.lists(batches[i % len(batches)], i) for i in range(STEPS)]
     first = peers_step.Model.copy(ours)
-    makers = {"torch": peers_step.Eager}
-    makers["torch best"] = peers_step.Merged
-    if session.on_gpu:
-        makers["torch.compile"] = peers_step.Compiled
     ours.run(batches[0], 0)
     found = ours.after_first_step()
     ours.run(batches[1 % len(batches)], 1)
-    second, failed = ours.losses(1), {}
-    for who, make in makers.items():
+    second = ours.losses(1)
+
+    def compared(who, make):
+        """None, or the error of a peer that cannot run here: told by its row; nothing that was not compared is timed."""
         try:
             peer = make(first.clone(), ours, dtype)
             losses = peer(recorded[0])
             gradients = [p.grad for p in peer.model.parameters]
             state = [s.clone() for s in peer.model.states]
             later = peer(recorded[1])
-        except Exception as error:  # told by its row; nothing that was not compared is timed
-            failed[who] = error
-            continue
+        except Exception as error:
+            return error
         compare(who, found, losses, gradients, state, LIMIT[dtype])
         close_to(f"losses of step 2, {who}", second, later, LIMIT[dtype])
+        return None
+
+    eager = compared("torch", peers_step.Eager)
     graph = NativeStep(session, clicks, n, m, tower, dtype, graph=True)
     compare_graph(ours, graph, batches)
-    time_ours(session, results, shape, "twintail", ours, batches)
-    time_ours(session, results, shape, "twintail graph", graph, batches)
-    graph.close()
-    for who, make in makers.items():
-        time_peer(session, results, shape, who, make, first, ours, dtype, recorded, failed.get(who))
-    ours.close()
+    for who, step in (("twintail", ours), ("twintail graph", graph)):
+        open_steps.append(OpenStep(step, batches))
+        time_ours(session, results, shape, who, open_steps[-1])
+    time_peer(session, results, shape, "torch", peers_step.Eager, first, ours, dtype, recorded, eager)
+    others = {"torch best": peers_step.Merged}
+    if session.on_gpu:
+        others["torch.compile"] = peers_step.Compiled
+    for who, make in others.items():
+        unless_wrong(results, {**shape, "who": who}, lambda: time_peer(
+            session, results, shape, who, make, first, ours, dtype, recorded, compared(who, make)))
 
 
 def split(users, items, n):
@@ -98,19 +127,13 @@ def compare_graph(ours, graph, batches):
               f"{info.graph_cuts} cut", flush=True)
 
 
-def time_ours(session, results, shape, who, ours, batches):
-    counter, before = iter(range(4, 10**9)), ours.context.info()
-
-    def next_step():
-        step = next(counter)
-        ours.run(batches[step % len(batches)], step)
+def time_ours(session, results, shape, who, step):
+    before = step.ours.context.info()
 
     def more(row):
-        after = ours.context.info()
-        row.update(graphs_launched=after.graph_launches - before.graph_launches, graphs_built=after.graph_builds - before.graph_builds,
-                   **session.clock.busy(next_step, 20 if session.on_gpu else 2))
-        row["gap_ms"] = row["ms_median"] - row["busy_ms"] if row["busy_ms"] else None
-    time(session, results, shape, who, next_step, ours.workspace_mib, more)
+        after = step.ours.context.info()
+        row.update(graphs_launched=after.graph_launches - before.graph_launches, graphs_built=after.graph_builds - before.graph_builds)
+    step.row = time(session, results, shape, who, step, step.ours.workspace_mib, more)
 
 
 def time_peer(session, results, shape, who, make, first, ours, dtype, recorded, failure):
@@ -134,9 +157,9 @@ def time(session, results, shape, who, call, workspace=None, more=None):
         if more:
             more(row)
         return row
-    row = attempt(results, {**shape, "who": who}, measure)
-    results.add(row)
+    row = results.add(attempt(results, {**shape, "who": who}, measure))
     print_row(row)
+    return row
 
 
 def print_row(row):
