@@ -48,9 +48,9 @@ float cut(double x) {
   return std::fabs(rounded) > std::fabs(x) ? std::nextafter(rounded, 0.0f) : rounded;
 }
 
+// Subnormal numbers have the least.
 int exponent(float x) {
-  return max(static_cast<int>(bits_of(x) >> 23 & 0xff), 1) -
-         127;  // subnormal numbers have the least
+  return max(static_cast<int>(bits_of(x) >> 23 & 0xff), 1) - 127;
 }
 double power_of_two(int n) {
   const std::uint64_t bits = static_cast<std::uint64_t>(1023 + n) << 52;
