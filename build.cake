@@ -126,7 +126,7 @@ void RunNativeTests(string preset, string leaveOut = "")
     var filter = Argument("gtest_filter", "*") + (leaveOut.Length > 0 && !Argument("gtest_filter", "*").Contains('-') ? $"-{leaveOut}" : "");
     foreach (var program in GetFiles($"{NativeBuild(preset)}/bin/*_tests"))
     {
-        tests.RunNative(program, preset, filter, processes: TestRun.Processes);
+        tests.RunNative(program, preset, filter);
     }
 }
 

@@ -12,7 +12,7 @@ public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
     {
         foreach (var program in OwnTests)
         {
-            tests.RunNative(build.CombineWithFilePath($"bin/{program}"), $"{name}-{seed}", filter, [$"SIMT_SEED={seed}"], processes: TestRun.Processes);
+            tests.RunNative(build.CombineWithFilePath($"bin/{program}"), $"{name}-{seed}", filter, [$"SIMT_SEED={seed}"]);
         }
     }
 
@@ -29,8 +29,7 @@ public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
         // Every test that runs on a device has the device's name in its own. They take long, each on one thread.
         tests.RunNative(core.CombineWithFilePath("bin/twintail_tests"), $"{name}-ops-{seed}",
                         filter == "*" ? "*Cuda*" : filter,
-                        [$"SIMT_SEED={seed}", $"TWINTAIL_CUDA_PLUGIN={plugin}"], mustMatch: filter == "*",
-                        processes: TestRun.Processes);
+                        [$"SIMT_SEED={seed}", $"TWINTAIL_CUDA_PLUGIN={plugin}"], mustMatch: filter == "*");
         if (filter != "*") return;
         // And linear through a library that looks like cuBLASLt.
         var cublasLt = simt.CombineWithFilePath("lib/libtwintail_fake_cublaslt.so");

@@ -1,5 +1,8 @@
 // Runs test programs, native and managed, and adds up their results.
+using System.Collections.Concurrent;
 using System.Text.Json;
+using System.Threading;
+using System.Threading.Tasks;
 using System.Xml.Linq;
 
 public sealed class TestRun(ICakeContext context, DirectoryPath folder)
@@ -7,8 +10,8 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
     /// A program that takes longer hangs.
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(30);
 
-    /// How many share a long program's tests among them.
-    public static int Processes => Math.Min(Environment.ProcessorCount, 4);
+    /// How many processes share a native program's tests, and in how many parts: a part that takes long leaves the others to the rest.
+    private static readonly int Processes = Math.Min(Environment.ProcessorCount, 4), Parts = 4 * Processes;
 
     private int _passed, _failed, _skipped, _programs;
 
@@ -17,16 +20,23 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
     public void Clean() => context.CleanDirectory(folder);
 
     /// A GoogleTest program. `name` tells its runs apart; `environment`: variables as "NAME=value".
-    /// `mustMatch`: a filter that leaves no test over is a failure. `processes`: as many share the tests among them.
-    public void RunNative(FilePath program, string name, string filter, string[] environment = null, bool mustMatch = false, int processes = 1)
+    /// `mustMatch`: a filter that leaves no test over is a failure.
+    public void RunNative(FilePath program, string name, string filter, string[] environment = null, bool mustMatch = false)
     {
         context.Information($"---- {program.GetFilename()} ({name})");
-        var results = Enumerable.Range(0, processes).Select(
-            shard => folder.CombineWithFilePath($"{program.GetFilename()}.{name}{(processes > 1 ? $".{shard}" : "")}.json")).ToArray();
-        var running = results.Select((file, shard) => Start(
-            program, [.. environment ?? [], $"GTEST_TOTAL_SHARDS={processes}", $"GTEST_SHARD_INDEX={shard}"],
-            $"--gtest_output=json:{file}", $"--gtest_filter={filter}", "--gtest_brief=1")).ToArray();
-        int tests = running.Zip(results).Select(run => Add(program, End(run.First, program), run.Second, CountGoogleTest)).Sum();
+        var clock = System.Diagnostics.Stopwatch.StartNew();
+        int before = _passed + _failed + _skipped;
+        var parts = Partitioner.Create(Enumerable.Range(0, Parts), EnumerablePartitionerOptions.NoBuffering);
+        Parallel.ForEach(parts, new ParallelOptions { MaxDegreeOfParallelism = Processes }, part =>
+        {
+            var results = folder.CombineWithFilePath($"{program.GetFilename()}.{name}.{part}.json");
+            var process = Start(program, [.. environment ?? [], $"GTEST_TOTAL_SHARDS={Parts}", $"GTEST_SHARD_INDEX={part}"],
+                                $"--gtest_output=json:{results}", $"--gtest_filter={filter}", "--gtest_brief=1");
+            var code = End(process, program);
+            lock (this) Add(program, code, results, CountGoogleTest);
+        });
+        int tests = _passed + _failed + _skipped - before;
+        context.Information($"{program.GetFilename()} ({name}): {tests} tests in {clock.Elapsed.TotalSeconds:F0} s");
         if (mustMatch && tests == 0)
         {
             Console.Error.WriteLine($"{program.GetFilename()}: the filter leaves no test over");
@@ -69,7 +79,7 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
 
     private IProcess Start(FilePath program, string[] environment, params string[] arguments)
     {
-        _programs++;
+        Interlocked.Increment(ref _programs);
         var list = new ProcessArgumentBuilder();
         foreach (var argument in arguments) list.AppendQuoted(argument);
         var variables = environment.Select(pair => pair.Split('=', 2)).ToDictionary(pair => pair[0], pair => pair[1]);
@@ -88,8 +98,7 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
     }
 
     /// A program that ends badly without naming a failed test (a crash, or results never written) is one failure.
-    /// Returns how many tests there were.
-    private int Add(FilePath program, int code, FilePath results, Func<string, (int, int, int)> count)
+    private void Add(FilePath program, int code, FilePath results, Func<string, (int, int, int)> count)
     {
         var written = System.IO.File.Exists(results.FullPath);
         var (passed, failed, skipped) = written ? count(results.FullPath) : (0, 0, 0);
@@ -99,11 +108,10 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
                 + (written ? " although no test failed" : " and left no results"));
             failed = 1;
         }
-        context.Information($"{program.GetFilename()}: {passed} passed, {failed} failed, {skipped} skipped");
+        if (failed > 0) context.Information($"{program.GetFilename()}: {passed} passed, {failed} failed, {skipped} skipped");
         _passed += passed;
         _failed += failed;
         _skipped += skipped;
-        return passed + failed + skipped;
     }
 
     private static (int, int, int) CountGoogleTest(string path)
