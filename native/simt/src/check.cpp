@@ -216,9 +216,27 @@ std::string in_flight(const unsigned char* p) {
   return "a thread";
 }
 
+// The usual case, a word at a time.
+bool all_written(const unsigned char* state, std::size_t n) {
+  static_assert(kWritten == 1, "");
+  if (n == 4) {
+    std::uint32_t word;
+    std::memcpy(&word, state, sizeof word);
+    return word == 0x01010101u;
+  }
+  if (n % 8 != 0) return false;
+  for (std::size_t i = 0; i < n; i += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, state + i, sizeof word);
+    if (word != 0x0101010101010101u) return false;
+  }
+  return true;
+}
+
 void check_state(const Region& region, const unsigned char* p, std::size_t n, Access kind,
                  const void* code) {
   unsigned char* state = region.state + (p - region.base);
+  if (all_written(state, n)) return;
   for (std::size_t i = 0; i < n; i++) {
     if ((state[i] & kInFlight) != 0)
       fail("%s %s while a cp.async of %s is under way there: a wait is missing\n  in %s",
@@ -233,15 +251,15 @@ void check_state(const Region& region, const unsigned char* p, std::size_t n, Ac
   }
 }
 
-bool in_kernel(const void* frame) {
-  return machine.current != nullptr && machine.current->fiber.owns(frame);
+// Whether a kernel does it, to memory that other threads can see.
+inline bool concerns(const void* p, const void* frame) {
+  const Thread* current = machine.current;
+  return current != nullptr && current->fiber.owns(frame) && !current->fiber.owns(p);
 }
 
-}  // namespace
-
-void check::access(const void* address, std::size_t n, Access kind, const void* code) {
-  const unsigned char* p = static_cast<const unsigned char*>(address);
-  if (!in_kernel(__builtin_frame_address(0)) || machine.current->fiber.owns(p)) return;
+// Apart from its callers, which mostly have nothing to do and then should save no registers.
+__attribute__((noinline)) void check_access(const unsigned char* p, std::size_t n, Access kind,
+                                            const void* code) {
   const Region* region = find(p, n);
   if (region == nullptr) {
     outside(p, n, kind, code);
@@ -258,17 +276,27 @@ void check::access(const void* address, std::size_t n, Access kind, const void* 
   }
 }
 
-void check::aligned_access(const void* p, std::size_t n, Access kind, const void* code) {
-  access(p, n, kind, code);
-  if (reinterpret_cast<std::uintptr_t>(p) % n == 0 || !in_kernel(__builtin_frame_address(0)) ||
-      machine.current->fiber.owns(p))
-    return;
+[[noreturn]] __attribute__((noinline)) void misaligned(const void* p, std::size_t n, Access kind,
+                                                       const void* code) {
   fail("misaligned: %s %zu bytes at %s\n  in %s", verb(kind), n, describe_address(p).c_str(),
        describe_code(code).c_str());
 }
 
+}  // namespace
+
+void check::access(const void* p, std::size_t n, Access kind, const void* code) {
+  if (concerns(p, __builtin_frame_address(0)))
+    check_access(static_cast<const unsigned char*>(p), n, kind, code);
+}
+
+void check::aligned_access(const void* p, std::size_t n, Access kind, const void* code) {
+  if (!concerns(p, __builtin_frame_address(0))) return;
+  check_access(static_cast<const unsigned char*>(p), n, kind, code);
+  if ((reinterpret_cast<std::uintptr_t>(p) & (n - 1)) != 0) misaligned(p, n, kind, code);
+}
+
 void check::handshake(const void* p) {
-  if (!in_kernel(__builtin_frame_address(0))) return;
+  if (!concerns(p, __builtin_frame_address(0))) return;
   std::vector<std::uint32_t>& blocks = checker.released[p];
   checker.acquired.insert(blocks.begin(), blocks.end());
   if (checker.fenced[machine.current->id] && (blocks.empty() || blocks.back() != checker.block))

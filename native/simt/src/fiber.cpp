@@ -131,11 +131,6 @@ void Fiber::entered(Fiber& host) {
   static_cast<void>(host);
 }
 
-bool Fiber::owns(const void* address) const {
-  const char* p = static_cast<const char*>(address);
-  return p >= stack_ && p < stack_ + size_;
-}
-
 bool Fiber::overflowed_into(const void* address) const {
   const char* p = static_cast<const char*>(address);
   return p >= stack_ - kGuardBytes && p < stack_;

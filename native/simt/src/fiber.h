@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace simt {
 
@@ -25,7 +26,11 @@ class Fiber {
   // What a new fiber does first. `host`: the fiber that adopted the host thread.
   static void entered(Fiber& host);
 
-  bool owns(const void* address) const;             // in its stack
+  // In its stack. Asked at every access of a kernel.
+  bool owns(const void* address) const {
+    return reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(stack_) <
+           size_;
+  }
   bool overflowed_into(const void* address) const;  // in its guard page
 
   // Orders memory for the thread sanitizer: what came before release(x) is seen after acquire(x).
