@@ -39,28 +39,6 @@ tt_context_info created(const tt_context_options& options) {
   return info;
 }
 
-class Environment {
- public:
-  Environment(const char* name, const char* value) : name_(name) {
-    const char* old = std::getenv(name);
-    had_ = old != nullptr;
-    if (had_) old_ = old;
-    setenv(name, value, 1);
-  }
-  ~Environment() {
-    if (had_) {
-      setenv(name_, old_.c_str(), 1);
-    } else {
-      unsetenv(name_);
-    }
-  }
-
- private:
-  const char* name_;
-  bool had_;
-  std::string old_;
-};
-
 TEST(Context, VersionsAndDefaults) {
   EXPECT_EQ(tt_abi_version(), TT_ABI_VERSION);
   EXPECT_STRNE(tt_version(), "");

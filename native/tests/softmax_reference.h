@@ -40,7 +40,8 @@ struct Output {
   std::vector<Real> grad_queries, grad_candidates;  // [n, d], [m, d]
   std::vector<Real> temperature_terms;              // [n], their sum is the gradient
   std::vector<Real> share;  // [n], 1 - p(positive): how much gradient a row can have at all
-  Real largest_logit = 0;   // of those that count
+  std::vector<Real> cosine, score_gradient;  // [n, m], of what counts; d total / d s_ij
+  Real largest_logit = 0;                    // of those that count
   double total = 0;
   Real grad_inverse_temperature = 0;
 };
@@ -72,19 +73,37 @@ void through_norm(const UnitRows<Real>& rows, int d, std::vector<Real>& g) {
   }
 }
 
+/// What a backend multiplies in place of unit rows: the parts that negatives have in scores and gradients.
+struct Operands {
+  std::vector<double> score_queries, candidates;  // [n, d], [m, d]: cosines, queries' gradients
+  std::vector<double> queries;                    // [n, d]: candidates' gradients
+};
+
+/// operands: of the products, or NULL: unit rows. Positives are exact either way.
 template <class Real>
-Output<Real> reference(const Input& in) {
+Output<Real> reference(const Input& in, const Operands* operands = nullptr) {
   const auto n = static_cast<size_t>(in.n), m = static_cast<size_t>(in.m);
   const auto d = static_cast<size_t>(in.d);
   const Real minus_infinity = -std::numeric_limits<Real>::infinity();
   const UnitRows<Real> q(in.queries, in.n, in.d), c(in.candidates, in.m, in.d);
+  const auto operand = [&](std::vector<double> Operands::*rows, const UnitRows<Real>& exact) {
+    if (operands == nullptr) return exact.unit;
+    return std::vector<Real>((operands->*rows).begin(), (operands->*rows).end());
+  };
+  const std::vector<Real> score_queries = operand(&Operands::score_queries, q),
+                          product_queries = operand(&Operands::queries, q),
+                          candidates = operand(&Operands::candidates, c);
   Output<Real> out;
-  std::vector<Real> cosine(n * m), s(n * m);
+  std::vector<Real>& cosine = out.cosine;
+  cosine.resize(n * m);
+  std::vector<Real> s(n * m);
   for (size_t i = 0; i < n; ++i) {
     const auto pos = static_cast<size_t>(in.positive(static_cast<int64_t>(i)));
     for (size_t j = 0; j < m; ++j) {
+      const Real* x = (j == pos ? q.unit : score_queries).data() + i * d;
+      const Real* y = (j == pos ? c.unit : candidates).data() + j * d;
       Real sum = 0;
-      for (size_t k = 0; k < d; ++k) sum += q.unit[i * d + k] * c.unit[j * d + k];
+      for (size_t k = 0; k < d; ++k) sum += x[k] * y[k];
       cosine[i * m + j] = sum;
       const bool hit = !in.ids.empty() && j != pos && in.ids[j] == in.ids[pos];
       s[i * m + j] = hit ? minus_infinity
@@ -95,7 +114,8 @@ Output<Real> reference(const Input& in) {
   }
 
   // One softmax over `count` scores `step` apart; adds weight * (p - [is positive]) to g.
-  std::vector<Real> g(n * m, Real(0));
+  std::vector<Real>& g = out.score_gradient;
+  g.assign(n * m, Real(0));
   const auto softmax = [&](size_t start, size_t step, size_t count, size_t positive, Real weight,
                            Real& share) {
     Real most = minus_infinity, sum = 0;
@@ -137,14 +157,22 @@ Output<Real> reference(const Input& in) {
   out.grad_queries.assign(n * d, 0);
   out.grad_candidates.assign(m * d, 0);
   for (size_t i = 0; i < n; ++i) {
+    const auto pos = static_cast<size_t>(in.positive(static_cast<int64_t>(i)));
     Real term = 0;
     for (size_t j = 0; j < m; ++j) {
       const Real x = g[i * m + j] * Real(in.inverse_temperature);
+      const Real* to_query = (j == pos ? c.unit : candidates).data() + j * d;
+      const Real* to_candidate = (j == pos ? q.unit : product_queries).data() + i * d;
       term += g[i * m + j] * cosine[i * m + j];
       for (size_t k = 0; k < d; ++k) {
-        out.grad_queries[i * d + k] += x * c.unit[j * d + k];
-        out.grad_candidates[j * d + k] += x * q.unit[i * d + k];
+        out.grad_queries[i * d + k] += x * to_query[k];
+        out.grad_candidates[j * d + k] += x * to_candidate[k];
       }
+    }
+    if (operands != nullptr) {  // then it is what the row's gradient has along the row
+      term = 0;
+      for (size_t k = 0; k < d; ++k) term += out.grad_queries[i * d + k] * q.unit[i * d + k];
+      term /= Real(in.inverse_temperature);
     }
     out.temperature_terms.push_back(term);
     out.grad_inverse_temperature += term;
