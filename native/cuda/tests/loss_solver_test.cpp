@@ -1,93 +1,19 @@
-// The whole losses on both engines, by the judge and the oracle of the ops' own tests.
+// The whole losses on the engines that take float32, by the judge and the oracle of the ops' own tests.
 #include <algorithm>
 #include <cmath>
-#include <memory>
 
-#include "loss/solver.h"
-#include "simt_test.h"
-#include "softmax_harness.h"
+#include "loss_solve.h"
 
 namespace {
 
 using namespace tt::cuda::loss;
-using simt_test::DeviceArray;
-using softmax::Input;
-using softmax::Result;
-
-template <class T>
-class Optional {  // device memory where there are values
- public:
-  explicit Optional(const std::vector<T>& values) {
-    if (!values.empty()) array_ = std::make_unique<DeviceArray<T>>(values);
-  }
-  Optional(std::size_t size, bool wanted) {
-    if (wanted) array_ = std::make_unique<DeviceArray<T>>(size);
-  }
-  T* get() const { return array_ != nullptr ? array_->get() : nullptr; }
-  std::vector<T> values() const { return array_ != nullptr ? array_->values() : std::vector<T>(); }
-
- private:
-  std::unique_ptr<DeviceArray<T>> array_;
-};
-
-Result solve(Engine engine, const Input& in, unsigned wanted = softmax::kAll,
-             int multiprocessors = 4) {
-  const auto n = static_cast<std::size_t>(in.n), m = static_cast<std::size_t>(in.m);
-  const auto d = static_cast<std::size_t>(in.d);
-  const Optional<float> queries(in.queries), candidates(in.candidates), log_q(in.log_q),
-      weights(in.weights);
-  const Optional<int> positives(in.positives), ids(in.ids);
-  const Optional<float> loss(n, wanted & softmax::kLoss), lse(n, wanted & softmax::kLogSumExp),
-      grad_queries(n * d, wanted & softmax::kGradQueries),
-      grad_candidates(m * d, wanted & softmax::kGradCandidates),
-      grad_temperature(1, wanted & softmax::kGradTemperature);
-  const Optional<double> total(1, wanted & softmax::kTotal);
-  Problem p{};
-  p.n = in.n;
-  p.m = in.m;
-  p.d = in.d;
-  p.queries = queries.get();
-  p.candidates = candidates.get();
-  p.log_q = log_q.get();
-  p.positives = positives.get();
-  p.ids = ids.get();
-  p.weights = weights.get();
-  p.scale = in.weights.empty() ? static_cast<double>(in.scale) / static_cast<double>(in.n)
-                               : static_cast<double>(in.scale);
-  p.inverse_temperature = in.inverse_temperature;
-  p.symmetric = in.symmetric;
-  p.bfloat16 = in.precision == TT_BFLOAT16;
-  p.loss = loss.get();
-  p.log_sum_exp = in.symmetric ? nullptr : lse.get();
-  p.total = total.get();
-  p.grad_queries = grad_queries.get();
-  p.grad_candidates = grad_candidates.get();
-  p.grad_inverse_temperature = grad_temperature.get();
-  const auto bytes = static_cast<std::size_t>(workspace_bytes(p, engine, multiprocessors));
-  const DeviceArray<unsigned char> workspace(bytes);
-  EXPECT_EQ(tt::cuda::loss::solve(p, engine, multiprocessors, workspace.get(), nullptr),
-            cudaSuccess);
-  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
-  Result r;
-  r.loss = loss.values();
-  if (!in.symmetric) r.log_sum_exp = lse.values();
-  r.total = total.values();
-  r.grad_queries = grad_queries.values();
-  r.grad_candidates = grad_candidates.values();
-  r.grad_inverse_temperature = grad_temperature.values();
-  return r;
-}
+using namespace loss_test;
 
 class LossSolver : public testing::TestWithParam<Engine> {};
 INSTANTIATE_TEST_SUITE_P(All, LossSolver, testing::Values(Engine::kPlain, Engine::kTensorCores),
                          [](const auto& parameter) {
                            return parameter.param == Engine::kPlain ? "Plain" : "TensorCores";
                          });
-
-struct Size {
-  int64_t n, m;
-  int d;
-};
 
 TEST_P(LossSolver, OddSizes) {
   std::mt19937 random(1);
@@ -277,63 +203,6 @@ TEST(LossSolver, WideRows) {
     add_log_q(random, in);
     expect_matches(in, solve(Engine::kPlain, in));
   }
-}
-
-// The same numbers as the other tensor-core engine with the same operands, up to the order of sums.
-void expect_hopper_agrees(const Input& in, int multiprocessors = 4) {
-  simt::options().compute_capability = 90;  // for its shared memory
-  const Result x = solve(Engine::kHopper, in, softmax::kAll, multiprocessors);
-  simt::options() = simt::Options();
-  const Result y = solve(Engine::kTensorCores, in);
-  const auto expect_near = [](const std::vector<float>& a, const std::vector<float>& b) {
-    ASSERT_EQ(a.size(), b.size());
-    float largest = 0;
-    for (const float v : b) largest = std::max(largest, std::fabs(v));
-    for (std::size_t i = 0; i < a.size(); i++) ASSERT_NEAR(a[i], b[i], 1e-3f * largest) << i;
-  };
-  expect_near(x.loss, y.loss);
-  expect_near(x.grad_queries, y.grad_queries);
-  expect_near(x.grad_candidates, y.grad_candidates);
-  expect_near(x.grad_inverse_temperature, y.grad_inverse_temperature);
-}
-
-TEST(LossSolver, HopperAgreesWithTensorCores) {
-  std::mt19937 random(13);
-  for (const Size s :
-       {Size{1, 1, 1}, {3, 200, 64}, {129, 130, 40}, {200, 300, 128}, {257, 300, 100}}) {
-    for (const float inverse_temperature : {20.0f, 150.0f}) {
-      for (const bool symmetric : {false, true}) {
-        SCOPED_TRACE(std::to_string(s.n) + " x " + std::to_string(s.m) + " x " +
-                     std::to_string(s.d) + (symmetric ? " symmetric" : ""));
-        Input in = softmax::random_input(random, s.n, symmetric ? s.n : s.m, s.d);
-        in.symmetric = symmetric;
-        in.precision = TT_BFLOAT16;
-        in.inverse_temperature = inverse_temperature;
-        if (!symmetric) add_log_q(random, in);
-        add_ids(random, in, 100);
-        add_weights(random, in);
-        expect_hopper_agrees(in);
-      }
-    }
-  }
-}
-
-// More tiles than stages, of either side, in one split and in several; without ids, so that most tiles leave nothing out.
-TEST(LossSolver, HopperGoesRoundItsStages) {
-  std::mt19937 random(14);
-  const auto check = [&](const Size& s, int multiprocessors) {
-    SCOPED_TRACE(std::to_string(s.n) + " x " + std::to_string(s.m) + " x " + std::to_string(s.d) +
-                 ", " + std::to_string(multiprocessors));
-    Input in = softmax::random_input(random, s.n, s.m, s.d);
-    in.precision = TT_BFLOAT16;
-    add_log_q(random, in);
-    add_positives(random, in);
-    expect_hopper_agrees(in, multiprocessors);
-  };
-  check({20, 900, 64}, 1);
-  check({20, 900, 64}, 6);
-  check({900, 20, 64}, 1);
-  check({20, 900, 128}, 1);
 }
 
 }  // namespace
