@@ -1,5 +1,15 @@
 // Both losses from device pointers to device results; see native/include/twintail.h for the formulas. No
 // allocation, no synchronisation: all work is put on the stream.
+//
+// Work of a loss with both gradients, in flops of products: 8 n m d, for the symmetric form 12 n m d.
+//   directed   4  sums of the rows, and the queries' products with e in the same pass: all of a row has one factor
+//              4  the candidates' products, scores taken anew
+//   symmetric  2 + 2  sums of the rows, sums of the columns: a pass each
+//              4 + 4  both sides' products: the weight of a pair needs its row's sum and its column's
+// One pass for both sums would leave 10. It is not done because a column's sum goes across all blocks of rows: with atomic
+// additions bits would depend on the schedule, and partial sums of every block are n m / 128 floats, not O((n + m) d).
+// Blocks that stay and keep m partial sums each would be O(m), for a reduction across the warps of every tile and n m / 128
+// additions to global memory; and where rows keep maxima, columns would have to as well. Whether that pays is open.
 #pragma once
 
 #include "device.h"
