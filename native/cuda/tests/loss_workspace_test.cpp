@@ -64,12 +64,13 @@ TEST(LossWorkspace, GrowsWithTheRows) {
 }
 
 // The worst batch has eight splits beyond those that give every multiprocessor two blocks (balanced_splits): eight times
-// the operands more than above and less than ten in all, but for the rows of those blocks, whose number is a constant.
+// the operands more than above and less than ten in all, but for the rows of those blocks, whose number is a constant. Up to
+// sizes that no device holds, where the least part of n m would show.
 TEST(LossWorkspace, IsBoundedWhateverTheSizes) {
   for_each_kind([](Engine engine, bool bfloat16, bool symmetric, int d) {
     constexpr int64_t kBlockRows = 128, kBlocks = 2 * kMultiprocessors + 9;
     const int64_t constant = 2 * kBlocks * kBlockRows * (4 * d + 8);
-    for (int64_t n = 1; n < 128 << 10; n += n / 8 + 1) {
+    for (int64_t n = 1; 8 * n < kMostRows; n += n / 8 + 1) {
       for (const int64_t m : {n, 8 * n + 1}) {
         if (symmetric && n != m) continue;
         const Problem p = problem_of(n, m, d, bfloat16, symmetric);
