@@ -59,13 +59,18 @@ class DeviceTable {
 
 class DeviceEmbeddings {
  public:
-  /// states: how many optimiser states each table has; state1 has one float a row if rowwise.
+  /// states: how many optimiser states each table has; state1 has one float a row if rowwise. In bfloat16 weights are cut.
   DeviceEmbeddings(const Context& context, const std::vector<HostEmbedding>& host, int states = 0,
-                   bool rowwise = false) {
+                   bool rowwise = false, int32_t dtype = TT_FLOAT32) {
     for (const HostEmbedding& h : host) {
-      weights_.push_back(std::make_unique<Buffer<float>>(context, h.weights));
       tt_embedding e{};
-      e.weights = weights_.back()->get();
+      if (dtype == TT_BFLOAT16) {
+        halves_.push_back(std::make_unique<Buffer<uint16_t>>(context, upper_halves(h.weights)));
+        e.weights = halves_.back()->get();
+      } else {
+        weights_.push_back(std::make_unique<Buffer<float>>(context, h.weights));
+        e.weights = weights_.back()->get();
+      }
       const size_t state_size = rowwise ? static_cast<size_t>(h.rows) : h.weights.size();
       for (int s = 0; s < states; ++s) {
         states_.push_back(std::make_unique<Buffer<float>>(context, std::vector<float>(state_size)));
@@ -73,7 +78,7 @@ class DeviceEmbeddings {
       }
       e.rows = h.rows;
       e.dim = h.dim;
-      e.dtype = TT_FLOAT32;
+      e.dtype = dtype;
       all_.push_back(e);
     }
   }
@@ -86,12 +91,24 @@ class DeviceEmbeddings {
   std::string all_bits() const {
     std::string all;
     for (const auto& b : weights_) all += bits(b->read());
+    for (const auto& b : halves_) all += bits(b->read());
     for (const auto& b : states_) all += bits(b->read());
     return all;
   }
 
  private:
+  static std::vector<uint16_t> upper_halves(const std::vector<float>& x) {
+    std::vector<uint16_t> halves;
+    for (const float f : x) {
+      uint32_t word;
+      std::memcpy(&word, &f, 4);
+      halves.push_back(static_cast<uint16_t>(word >> 16));
+    }
+    return halves;
+  }
+
   std::vector<std::unique_ptr<Buffer<float>>> weights_, states_;
+  std::vector<std::unique_ptr<Buffer<uint16_t>>> halves_;
   std::vector<tt_embedding> all_;
 };
 

@@ -179,50 +179,6 @@ TEST_P(SparseUpdateTest, SameBitsForAnyThreads) {
   }
 }
 
-float widen(uint16_t half) {
-  const uint32_t u = static_cast<uint32_t>(half) << 16;
-  float f;
-  std::memcpy(&f, &u, 4);
-  return f;
-}
-
-// SGD on weights of 1 with a step of -1/1024 of a bfloat16 unit there (2^-7): rounding up must happen with
-// that probability, by exactly the draws of the header.
-TEST_P(SparseUpdateTest, Bfloat16RoundsStochastically) {
-  constexpr int64_t kRows = 3000;
-  constexpr int32_t kDim = 19;
-  constexpr float kUnit = 1.0f / 128;
-  const Context context(target());
-  const Buffer<uint16_t> weights(context, std::vector<uint16_t>(kRows * kDim, 0x3F80));
-  tt_embedding e{weights.get(), nullptr, nullptr, kRows, kDim, TT_BFLOAT16};
-  std::vector<int32_t> all;
-  for (int32_t r = 0; r < kRows; ++r) all.push_back(r);
-  const Buffer<int32_t> ids(context, all);
-  const Buffer<float> values(context, std::vector<float>(kRows * kDim, -kUnit / 4));
-  tt_optimizer o = make_optimizer(TT_SGD);
-  o.learning_rate = 1;
-  o.step = 77;
-  TT_OK_OR_FAIL(tt_sparse_update(context, &o, &e, ids, values, kRows));
-  const std::vector<uint16_t> got = weights.read();
-  const Draw draw{0, 0, 77};
-  int64_t up = 0;
-  for (int64_t r = 0; r < kRows; ++r) {
-    for (int32_t c = 0; c < kDim; ++c) {
-      const auto position = static_cast<uint32_t>(c / 4);
-      const uint32_t u = draw(position, static_cast<uint32_t>(r), 0, 0,
-                              TT_DRAW_ROUNDING)[static_cast<size_t>(c % 4)];
-      const float x = 1 + kUnit / 4;  // exact in float32
-      uint32_t word;
-      std::memcpy(&word, &x, 4);
-      const auto expected = static_cast<uint16_t>((word + (u & 0xFFFF)) >> 16);
-      ASSERT_EQ(got[static_cast<size_t>(r * kDim + c)], expected) << r << ", " << c;
-      up += widen(expected) > 1;
-    }
-  }
-  const double n = kRows * kDim;
-  EXPECT_NEAR(static_cast<double>(up) / n, 0.25, 5 * std::sqrt(0.25 * 0.75 / n));
-}
-
 TEST_P(SparseUpdateTest, BadArguments) {
   const Context context(target());
   const auto start = State<float>::make(std::vector<float>(10 * 4), 10, TT_ADAM);

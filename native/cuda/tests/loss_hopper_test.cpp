@@ -29,10 +29,10 @@ void expect_hopper_agrees(const Input& in, int multiprocessors = 4) {
 
 TEST(LossHopper, AgreesWithTensorCores) {
   std::mt19937 random(13);
-  for (const Size s :
-       {Size{1, 1, 1}, {3, 200, 64}, {129, 130, 40}, {200, 300, 128}, {257, 300, 100}}) {
+  for (const Size s : {Size{3, 200, 64}, {129, 130, 40}, {257, 300, 100}}) {
     for (const float inverse_temperature : {20.0f, 150.0f}) {
       for (const bool symmetric : {false, true}) {
+        if (s.n > 200 && symmetric != (inverse_temperature > 100)) continue;  // takes long
         SCOPED_TRACE(std::to_string(s.n) + " x " + std::to_string(s.m) + " x " +
                      std::to_string(s.d) + (symmetric ? " symmetric" : ""));
         Input in = softmax::random_input(random, s.n, symmetric ? s.n : s.m, s.d);
