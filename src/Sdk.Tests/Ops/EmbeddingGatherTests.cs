@@ -148,6 +148,36 @@ internal sealed class EmbeddingGatherTests : OpFixture
     }
 
     [Test]
+    public void CallsAllocateNothing()
+    {
+        Draw draw = Draw.Fresh();
+        using Device device = Device.Cpu();
+        var optimizer = Optimizer.RowwiseAdagrad(.1f);
+        var problem = new GatherProblem(draw, 400, 0, 16, 24);
+        using DeviceFeatureTable table = problem.Upload(device);
+        EmbeddingTable[] embeddings = problem.UploadWeights(device, optimizer);
+        using DeviceBuffer<int> rows = device.Upload(problem.SomeRows(500));
+        using DeviceBuffer<float> vectors = device.Upload(draw.Normals(500L * problem.Width));
+        var views = new[] { new GatherView(rows, vectors) { Augmentation = problem.Augmentation(All), View = 1 } };
+        void Step(int step)
+        {
+            EmbeddingGather.Forward(device, table, embeddings, views);
+            EmbeddingGather.Update(device, optimizer, step, table, embeddings, views);
+        }
+
+        Step(1);
+        long workspace = device.Info.WorkspaceBytes;
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int step = 2; step < 20; step++)
+        {
+            Step(step);
+        }
+
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
+        Assert.That(device.Info.WorkspaceBytes, Is.EqualTo(workspace));
+    }
+
+    [Test]
     public void LeadingDimensionLeavesTheRestAlone()
     {
         Draw draw = Draw.Fresh();

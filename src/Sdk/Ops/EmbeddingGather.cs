@@ -86,7 +86,9 @@ public static unsafe class EmbeddingGather
         GC.KeepAlive(table);
     }
 
-    /// <summary>Forward on buffers, whose lengths are checked.</summary>
+    /// <summary>
+    /// Forward on buffers, whose lengths are checked. Allocates nothing where <paramref name="views"/> is an array that the caller keeps.
+    /// </summary>
     /// <exception cref="BadArgumentException">A row, size, rate or length is wrong; names the argument.</exception>
     public static void Forward(
         Device device, DeviceFeatureTable table, IReadOnlyList<EmbeddingTable> embeddings, params GatherView[] views)
@@ -224,7 +226,7 @@ public sealed unsafe class SparseGradient : IDisposable
 }
 
 /// <summary>The arguments of a gather in native form, in unmanaged memory for the time of the call.</summary>
-internal sealed unsafe class GatherCall : IDisposable
+internal readonly unsafe ref struct GatherCall
 {
     private readonly IntPtr _memory;
 
