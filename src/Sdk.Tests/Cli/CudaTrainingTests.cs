@@ -34,12 +34,7 @@ internal sealed class CudaTrainingTests
     [SetUp]
     public void MakeFolder()
     {
-        _plugin = FindPlugin() ?? "";
-        if (_plugin.Length == 0)
-        {
-            Assert.Ignore("the CUDA backend's CPU run (libtwintail_cuda_simt.so) was not built");
-        }
-
+        _plugin = CudaProcess.Plugin();
         _folder = new DataFolder();
     }
 
@@ -157,25 +152,4 @@ internal sealed class CudaTrainingTests
 
     private JsonObject[] Epochs(string place) =>
         [.. File.ReadLines(_folder[place + "/metrics.jsonl"]).Select(line => JsonNode.Parse(line)!.AsObject()).Where(line => (string?)line["kind"] == "epoch")];
-
-    // TWINTAIL_CUDA_PLUGIN, which on a machine with a GPU names the backend for it; else what the build left beside this program.
-    private static string? FindPlugin()
-    {
-        string? named = Environment.GetEnvironmentVariable("TWINTAIL_CUDA_PLUGIN");
-        if (File.Exists(named))
-        {
-            return named;
-        }
-
-        for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder != null; folder = folder.Parent)
-        {
-            string candidate = Path.Combine(folder.FullName, "build", "release", "lib", "libtwintail_cuda_simt.so");
-            if (File.Exists(candidate))
-            {
-                return candidate;
-            }
-        }
-
-        return null;
-    }
 }

@@ -52,22 +52,6 @@ internal abstract class KernelWorkspace
 
     /// <summary>The best items of a block of users.</summary>
     protected abstract double Ranking();
-
-    /// <summary>Widths of the input and output of the layer with the most weights.</summary>
-    protected (long In, long Out) LargestLayer()
-    {
-        (long In, long Out) largest = (0, 0);
-        foreach (Model.Tower tower in new[] { Shape.ItemTower, Shape.UserTower })
-        {
-            for (int layer = 0; layer < tower.Layers; layer++)
-            {
-                long size = (long)tower.Width(layer) * tower.Width(layer + 1);
-                largest = size > largest.In * largest.Out ? (tower.Width(layer), tower.Width(layer + 1)) : largest;
-            }
-        }
-
-        return largest;
-    }
 }
 
 /// <summary>Of native/cpu.</summary>
@@ -136,19 +120,68 @@ internal sealed class CpuWorkspace : KernelWorkspace
         double lists = _threads * block * ((KeptItems * sizeof(long)) + (Float * Shape.Options.Dimension));
         return lists + (slices * RankedUsers * BestItems * sizeof(long)) + (Float * (double)Shape.Items);
     }
+
+    /// <summary>Widths of the input and output of the layer with the most weights.</summary>
+    private (long In, long Out) LargestLayer()
+    {
+        (long In, long Out) largest = (0, 0);
+        foreach (Model.Tower tower in new[] { Shape.ItemTower, Shape.UserTower })
+        {
+            for (int layer = 0; layer < tower.Layers; layer++)
+            {
+                long size = (long)tower.Width(layer) * tower.Width(layer + 1);
+                largest = size > largest.In * largest.Out ? (tower.Width(layer), tower.Width(layer + 1)) : largest;
+            }
+        }
+
+        return largest;
+    }
 }
 
 /// <summary>Of native/cuda.</summary>
 internal sealed class CudaWorkspace : KernelWorkspace
 {
+    /// <summary>Bytes that cuBLASLt may take for a layer: for each of two products what dense/cublaslt.cu allows.</summary>
+    public const long MostByLibrary = 2 * (32L << 20);
+
     private const long MostReserved = 1L << 28; // lookups; see embedding_gather_backward.cu
     private const long ReservedPart = 8;
     private const long ReservedBytes = 32;
     private const double Multiprocessors = 132; // the largest devices; fewer of them need less
     private readonly long _mostReserved;
+    private readonly bool _byLibrary;
 
-    public CudaWorkspace(TrainingShape shape, long freeBytes)
-        : base(shape) => _mostReserved = freeBytes < 0 ? MostReserved : Math.Min(MostReserved, freeBytes / ReservedPart / ReservedBytes);
+    public CudaWorkspace(TrainingShape shape, long freeBytes, bool byLibrary)
+        : base(shape)
+    {
+        _mostReserved = freeBytes < 0 ? MostReserved : Math.Min(MostReserved, freeBytes / ReservedPart / ReservedBytes);
+        _byLibrary = byLibrary;
+    }
+
+    /// <summary>
+    /// Whether a device's linear layers go through cuBLASLt. Its backend says so in words alone; the estimate is no reason for a field of
+    /// the C ABI.
+    /// </summary>
+    public static bool UsesLibrary(Device device) =>
+        device.Kind == DeviceKind.Cuda && Device.Probe(DeviceKind.Cuda).Reason.Contains("linear by cuBLASLt");
+
+    /// <summary>
+    /// The backward pass of a layer, which takes more than its forward: by the library a copy of the gradients that a ReLU lets through
+    /// and what the products take besides (counted at the most, since the library tells only when it is asked for the very product);
+    /// else partial sums of the weights' gradient. See dense/linear.cu.
+    /// </summary>
+    public static double LinearBackward(long rows, long inputs, long outputs, bool isRelu, bool byLibrary)
+    {
+        if (byLibrary)
+        {
+            return (isRelu ? Float * (double)rows * outputs : 0) + MostByLibrary;
+        }
+
+        double size = inputs * outputs, tiles = Math.Ceiling(inputs / 64.0) * Math.Ceiling(outputs / 64.0);
+        double most = Math.Max(1, Math.Min(Math.Min(256, Math.Ceiling(512 / tiles)), Math.Floor((1 << 24) / size)));
+        double splits = Math.Min(most, Math.Ceiling(rows / 128.0));
+        return splits > 1 ? Float * splits * size : 0;
+    }
 
     /// <summary>Pieces are at least half of what there is.</summary>
     protected override double Slack => 1.25;
@@ -162,11 +195,7 @@ internal sealed class CudaWorkspace : KernelWorkspace
         return Update(Shape.ItemRows, Shape.ItemValues.Most, lookups, Shape.Layout.Items.Count);
     }
 
-    protected override double Linear()
-    {
-        (long inputs, long outputs) = LargestLayer();
-        return Float * 16.0 * inputs * outputs;
-    }
+    protected override double Linear() => Math.Max(Linear(Shape.ItemTower, Shape.ItemRows), Linear(Shape.UserTower, Shape.Batch));
 
     protected override double Loss(long n, long m)
     {
@@ -188,6 +217,9 @@ internal sealed class CudaWorkspace : KernelWorkspace
         double blocks = Math.Max(1, rows / 64.0);
         return Math.Max(1, Math.Min(Math.Floor(2 * Multiprocessors / blocks), columns / 512.0));
     }
+
+    private double Linear(Model.Tower tower, long rows) => Enumerable.Range(0, tower.Layers).Max(layer =>
+        LinearBackward(rows, tower.Width(layer), tower.Width(layer + 1), layer + 1 < tower.Layers, _byLibrary));
 
     /// <summary>Memory for as many lookups as there can be, unless that is so much that they are counted first.</summary>
     private double Update(long rows, long mostValues, double lookups, int features)

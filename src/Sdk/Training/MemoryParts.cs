@@ -16,7 +16,7 @@ internal static class MemoryParts
     public static IReadOnlyList<MemoryPart> Of(TrainingShape shape, Device device, long freeBytes, bool evaluates)
     {
         bool isCpu = device.Kind == DeviceKind.Cpu;
-        KernelWorkspace workspace = isCpu ? new CpuWorkspace(shape, device.Info.Threads) : new CudaWorkspace(shape, freeBytes);
+        KernelWorkspace workspace = isCpu ? new CpuWorkspace(shape, device.Info.Threads) : new CudaWorkspace(shape, freeBytes, CudaWorkspace.UsesLibrary(device));
         return new[]
         {
             new MemoryPart("tables", Tables(shape), "--id-dimension, --feature-dimension"),
