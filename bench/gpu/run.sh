@@ -14,10 +14,11 @@
 # --cli PATH        the program `twintail` of a self-contained publish: the epoch on goodbooks, what C# costs
 # --goodbooks DIR   split.csv.gz and items.csv.gz; by default shared/data/goodbooks in or beside the repository
 # --managed DIR     a self-contained publish of src/Sdk.Tests, run on this machine
-# Takes at most nine minutes: the layouts of fragments first, then times, then what is slow. Every part has its share of what is left,
-# and what a part did not get done is told. A part that fails stops no other.
+# Takes at most nine minutes (budget.sh): the layouts of fragments first, then times, then what is slow. Every part has its share of what
+# is left, and what a part did not get done is told. A part that fails stops no other.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+source "$root/bench/gpu/budget.sh"
 out=${OUT:-$root/artifacts/bench-gpu}
 quick=() prebuilt= plugin= skip= cli= goodbooks= managed=
 while (($# > 0)); do
@@ -54,14 +55,14 @@ tools=(nvidia-smi python3)
 for tool in "${tools[@]}"; do
   command -v "$tool" > /dev/null || die "no $tool on this machine: it needs a GPU with its driver, nvcc, CMake and Python with PyTorch"
 done
-query() { nvidia-smi --query-gpu="$1" --format=csv,noheader | head -n 1; }
+query() { within 25 nvidia-smi --query-gpu="$1" --format=csv,noheader | head -n 1; }
 device=$(query name) && driver=$(query driver_version) && capability=$(query compute_cap | tr -d .) || die "nvidia-smi sees no GPU"
 toolkit=$(nvcc --version 2> /dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p') || true
 name=$(tr -cs 'A-Za-z0-9.\n' - <<< "${device#NVIDIA }" | sed 's/-*$//')-driver-$driver-cuda-${toolkit:-plugin}
 mkdir -p "$out"
 exec > >(tee "$out/$name.log") 2>&1
 echo "$device, driver $driver, compute capability $capability, CUDA ${toolkit:-of the plugin}, $(nproc) cores"
-python3 -c 'import sys, torch; print("PyTorch", torch.__version__, "for CUDA", torch.version.cuda); sys.exit(not torch.cuda.is_available())' ||
+within 90 python3 -c 'import sys, torch; print("PyTorch", torch.__version__, "for CUDA", torch.version.cuda); sys.exit(not torch.cuda.is_available())' ||
   die "PyTorch is missing or sees no GPU"
 compgen -G "$root/native/cuda/*.cu" > /dev/null || die "native/cuda has no kernels"
 failed=()
@@ -81,20 +82,29 @@ if [[ -n $prebuilt ]]; then
   [[ -f $prebuilt/lib/libtwintail.so && -x $prebuilt/bin/twintail_tests ]] ||
     die "no cblas.h or gtest/gtest.h here, and no lib/libtwintail.so and bin/twintail_tests in $prebuilt"
 fi
-# build_for ARCHITECTURES
+# build_for ARCHITECTURES SECONDS
 build_for() {
-  local source=$root/native/cuda options=(-DTWINTAIL_TESTS=OFF)
+  local stop=$((SECONDS + $2)) source=$root/native/cuda options=(-DTWINTAIL_TESTS=OFF)
   [[ -n $prebuilt ]] || { source=$root; options=(-DTWINTAIL_SIMT=OFF -DTWINTAIL_BENCH=OFF); }
-  cmake -S "$source" -B "$build" "${generator[@]}" "${options[@]}" -DTWINTAIL_WERROR=OFF "-DTWINTAIL_CUDA_ARCHITECTURES=$1" &&
-    timeout -k 5 240 cmake --build "$build" --parallel "$(nproc)"
+  within "$2" cmake -S "$source" -B "$build" "${generator[@]}" "${options[@]}" -DTWINTAIL_WERROR=OFF "-DTWINTAIL_CUDA_ARCHITECTURES=$1" &&
+    within $((stop - SECONDS)) cmake --build "$build" --parallel "$(nproc)"
 }
 if [[ -z $plugin ]]; then
   rm -f "$build/lib/libtwintail_cuda.so"
   architectures=$capability
   [[ $capability == 90 ]] && architectures="90;90a"
-  if ! build_for "$architectures"; then
+  kept=$((least_tests + least_losses + plot_time))
+  began=$SECONDS
+  if ! build_for "$architectures" "$(cap 240 "$kept")"; then
     failed+=("build for $architectures")
-    [[ $architectures == *a ]] && { build_for "$capability" || failed+=("build for $capability"); }
+    # One architecture less is not built in less time than the compiler needed to fail.
+    if [[ $architectures != *a ]]; then
+      :
+    elif (($(cap 240 "$kept") > SECONDS - began)); then
+      build_for "$capability" "$(cap 240 "$kept")" || failed+=("build for $capability")
+    else
+      echo "---- no time is left to build for $capability alone"
+    fi
   fi
   plugin=$build/lib/libtwintail_cuda.so
   if [[ ! -f $plugin && -f $core/lib/libtwintail_cuda.so ]]; then
@@ -109,32 +119,29 @@ export TWINTAIL_LIBRARY=$library # for the C# programs, which come with a core o
 # cuBLASLt may lie in the toolkit or, on a machine for Python, in PyTorch's packages only. Those come first: PyTorch must not be handed another
 # release's libraries.
 libraries=$core/lib
-for file in $(python3 -c 'import glob, os, torch; print(*glob.glob(os.path.join(os.path.dirname(torch.__file__), "..", "nvidia", "*", "lib", "libcublasLt.so.*")))'); do
+for file in $(within 60 python3 -c 'import glob, os, torch; print(*glob.glob(os.path.join(os.path.dirname(torch.__file__), "..", "nvidia", "*", "lib", "libcublasLt.so.*")))'); do
   libraries+=:$(dirname "$file")
 done
 export LD_LIBRARY_PATH=$libraries:/usr/local/cuda/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 echo "---- built in $SECONDS s"
 
-# ---- the parts: run NAME SECONDS COMMAND...
-end=525
-run() {
-  local name=$1 limit=$2 code=0
-  shift 2
-  timeout -k 5 "$limit" "$@" || code=$?
-  ((code == 0)) && echo "---- $name: done after $SECONDS s" && return
-  ((code == 124 || code == 137)) && code="$code, stopped after $limit s"
-  echo "---- $name: exit code $code, after $SECONDS s"
-  failed+=("$name")
-}
 tests=$core/bin/twintail_tests
-# check NAME SECONDS FILTER [KERNELS]: each test that hangs or fails is named and costs no other.
+# check NAME SECONDS FILTER [KERNELS]: each test that hangs or fails is named and costs no other. Late, all checks get the same part of
+# their time, and where that is too little for any, the first ones get it.
+checks=200
 check() {
-  run "$1" $(($2 + 20)) env ${4:+TWINTAIL_CUDA_KERNELS=$4} python3 "$root/bench/gpu/check.py" --name "$1" --seconds "$2" --each 30 \
+  local room limit
+  room=$(cap "$end" $((least_losses + plot_time)))
+  limit=$((room * $2 / checks < $2 + 15 ? room * $2 / checks : $2 + 15))
+  checks=$((checks - $2))
+  ((limit >= 30)) || limit=$((room >= 30 ? 30 : 0))
+  run "$1" "$limit" env ${4:+TWINTAIL_CUDA_KERNELS=$4} python3 "$root/bench/gpu/check.py" --name "$1" --seconds $((limit - 15)) --each 30 \
     --log "$out/$name-tests.log" --table "$work/checks" "$tests" "$3"
 }
 losses='*SampledSoftmax*Cuda*:*Contrastive*Cuda*'
 test_kernels() {
   rm -f "$out/$name-tests.log"
+  [[ $capability == 90 ]] || checks=160
   check "losses, mma.sync kernels" 40 "$losses" tuned
   if [[ $capability == 90 ]]; then
     local before=${#failed[@]}
@@ -144,6 +151,7 @@ test_kernels() {
   check "losses, plain kernels" 40 "$losses" plain
   check "other ops" 80 "*Cuda*:-$losses"
 }
+# sanitize KEPT
 sanitize() {
   if ! command -v compute-sanitizer > /dev/null; then
     echo "no compute-sanitizer here: memcheck and racecheck are left out"
@@ -152,11 +160,12 @@ sanitize() {
   # The tools slow kernels down a hundredfold, so each gets as many sixty-fourths of the tests as its time allows: every 64th test, of all ops.
   # Errors of calls are the tests' own: some run out of memory on purpose. cuBLASLt's many kernels take long to load and are not ours.
   local subset=${TWINTAIL_SANITIZER_FILTER:-*Cuda*} tool part stop code
+  local -A times=([memcheck]=2 [racecheck]=1) # as many tools share what is left
   for tool in memcheck racecheck; do
-    stop=$((SECONDS + 35))
-    for ((part = 0; part < 64 && SECONDS + 5 < stop; part++)); do
+    stop=$((SECONDS + $(cap $((35 * times[$tool])) "$1") / times[$tool]))
+    for ((part = 0; part < 64 && SECONDS + 8 < stop; part++)); do
       code=0
-      GTEST_TOTAL_SHARDS=64 GTEST_SHARD_INDEX=$part TWINTAIL_CUBLASLT=off timeout -k 5 $((stop - SECONDS)) compute-sanitizer --tool "$tool" \
+      GTEST_TOTAL_SHARDS=64 GTEST_SHARD_INDEX=$part TWINTAIL_CUBLASLT=off within $((stop - SECONDS)) compute-sanitizer --tool "$tool" \
         --report-api-errors no --error-exitcode 99 "$tests" --gtest_filter="$subset" --gtest_brief=1 || code=$?
       ((code != 124 && code != 137)) || break # out of time, which says nothing of the tests
       ((code == 0)) || failed+=("$tool: part $part, exit code $code")
@@ -169,7 +178,7 @@ test_managed() {
   # An NUnit program on Microsoft.Testing.Platform.
   local program=$managed/Twintail.Tests
   [[ -x $program ]] || { failed+=("managed tests"); echo "--managed: there is no program Twintail.Tests in $managed"; return; }
-  run "managed tests" 60 "$program" --progress off --no-ansi --filter "${TWINTAIL_MANAGED_FILTER:-FullyQualifiedName~Cuda}"
+  run "managed tests" "$(cap 60 0)" "$program" --progress off --no-ansi --filter "${TWINTAIL_MANAGED_FILTER:-FullyQualifiedName~Cuda}"
 }
 if skipped tests; then echo "op tests are left out"; else test_kernels; fi
 
@@ -181,6 +190,9 @@ about=$(python3 -c 'import json, sys; print(json.dumps(dict(zip(("driver", "tool
 later=0
 skipped sanitizer || ! command -v compute-sanitizer > /dev/null || later=70
 [[ -z $managed ]] || skipped managed || later=$((later + 60))
+half=$(($(cap "$end" "$plot_time") / 2))
+((later <= half)) || later=$half
+later=$(cap "$later" $((least_losses + plot_time)))
 declare -A weight=([losses]=4 [hopper]=2 [gather]=2 [step]=3 [epochs]=3)
 groups=()
 sum=0
@@ -189,8 +201,9 @@ for group in losses hopper gather step epochs; do
   skipped "$group" || { groups+=("$group"); sum=$((sum + weight[$group])); }
 done
 for group in "${groups[@]}"; do
-  left=$((end - later - SECONDS))
+  left=$(cap "$end" $((later + plot_time)))
   share=$((left * weight[$group] / sum))
+  [[ $group != losses ]] || ((share >= least_losses)) || share=$((left < least_losses ? left : least_losses))
   sum=$((sum - weight[$group]))
   if ((share < 15)); then
     echo "---- $group: no time is left"
@@ -209,10 +222,12 @@ for group in "${groups[@]}"; do
   ((${#failed[@]} == before)) || [[ ! -f $out/$name.json ]] ||
     python3 -c 'import json, sys; print("     ", json.load(open(sys.argv[1]))["groups"].get(sys.argv[2]))' "$out/$name.json" "$group"
 done
-[[ ! -f $out/$name.json ]] || run plot 20 python3 plot.py "$out/$name.json"
+[[ ! -f $out/$name.json ]] || run plot "$(cap "$plot_time" 0)" python3 plot.py "$out/$name.json"
 
 # ---- what is slow
-if skipped sanitizer; then echo "compute-sanitizer is left out"; else sanitize; fi
+kept=0
+[[ -z $managed ]] || skipped managed || kept=$(($(cap 130 0) * 60 / 130))
+if skipped sanitizer; then echo "compute-sanitizer is left out"; else sanitize "$kept"; fi
 if [[ -z $managed ]] || skipped managed; then echo "managed tests are left out"; else test_managed; fi
 
 ((${#failed[@]} == 0)) || die "failed: $(IFS=";"; echo "${failed[*]}")"
