@@ -11,9 +11,11 @@
 #                   fails
 # --plugin FILE     a libtwintail_cuda.so built elsewhere (needs a --prebuilt of the same sources; neither nvcc nor CMake)
 # --skip A,B        leave out: tests, sanitizer, managed, losses, hopper, gather, step, epochs
-# --cli PATH        the program `twintail` of a self-contained publish: the epoch on goodbooks, what C# costs
+# --cli PATH        the program `twintail` of a self-contained publish, or an archive with it (.tar.xz, .tar.gz, .tar.zst): the epoch on
+#                   goodbooks, what C# costs
 # --goodbooks DIR   split.csv.gz and items.csv.gz; by default shared/data/goodbooks in or beside the repository
-# --managed DIR     a self-contained publish of src/Sdk.Tests, run on this machine
+# --managed PATH    a self-contained publish of src/Sdk.Tests or an archive with it, run on this machine. It has the program `twintail`, too:
+#                   one archive does for both options
 # Takes at most nine minutes (budget.sh): the layouts of fragments first, then times, then what is slow. Every part has its share of what
 # is left, and what a part did not get done is told. A part that fails stops no other.
 set -euo pipefail
@@ -29,7 +31,7 @@ while (($# > 0)); do
       declare "${1#--}=$2"
       shift
       ;;
-    -*) sed -n '3,20p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+    -*) sed -n '3,/^set /{/^#/p}' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
     *) out=$1 ;;
   esac
   shift
@@ -44,6 +46,27 @@ for name in prebuilt plugin cli goodbooks managed; do
   [[ -e ${!name} ]] || die "--$name: there is no ${!name}"
   declare "$name=$(realpath "${!name}")"
 done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# published FILE PROGRAM...: where one of the programs is in the file or folder; an archive is unpacked, once.
+published() {
+  local file=$1 folder=$1 program found
+  shift
+  case $file in
+    *.tar.xz | *.tar.gz | *.tar.zst | *.txz | *.tgz)
+      folder=$work/$(cksum <<< "$file" | tr ' ' -)
+      [[ -d $folder ]] || { mkdir "$folder" && within 60 tar -C "$folder" -xf "$file" >&2; } || die "cannot unpack $file"
+      ;;
+    *) [[ -d $file ]] || { echo "$file"; return; } ;;
+  esac
+  for program; do
+    found=$(find "$folder" -maxdepth 3 -type f -name "$program" -perm -u+x -print -quit)
+    [[ -z $found ]] || { echo "$found"; return; }
+  done
+  die "there is no program $1 in $file"
+}
+[[ -z $cli ]] || cli=$(published "$cli" twintail Twintail.Cli)
+[[ -z $managed ]] || managed=$(published "$managed" Twintail.Tests)
 out=$(realpath -m "$out")
 for folder in "$root/shared/data/goodbooks" "$root/../shared/data/goodbooks"; do
   [[ -n $goodbooks || ! -d $folder ]] || goodbooks=$folder
@@ -66,8 +89,6 @@ within 90 python3 -c 'import sys, torch; print("PyTorch", torch.__version__, "fo
   die "PyTorch is missing or sees no GPU"
 compgen -G "$root/native/cuda/*.cu" > /dev/null || die "native/cuda has no kernels"
 failed=()
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 
 # ---- build. A compiler that nobody has tried yet warns of other things: warnings are no errors here.
 build=$root/artifacts/build/gpu
@@ -176,9 +197,7 @@ sanitize() {
 }
 test_managed() {
   # An NUnit program on Microsoft.Testing.Platform.
-  local program=$managed/Twintail.Tests
-  [[ -x $program ]] || { failed+=("managed tests"); echo "--managed: there is no program Twintail.Tests in $managed"; return; }
-  run "managed tests" "$(cap 60 0)" "$program" --progress off --no-ansi --filter "${TWINTAIL_MANAGED_FILTER:-FullyQualifiedName~Cuda}"
+  run "managed tests" "$(cap 60 0)" "$managed" --progress off --no-ansi --filter "${TWINTAIL_MANAGED_FILTER:-FullyQualifiedName~Cuda}"
 }
 if skipped tests; then echo "op tests are left out"; else test_kernels; fi
 
