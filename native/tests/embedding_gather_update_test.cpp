@@ -69,6 +69,7 @@ TEST_P(EmbeddingGatherUpdateTest, EqualsBackwardAndSparseUpdate) {
       gradients.push_back(random.normals(view.n() * scene.width));
     }
     for (const int32_t kind : {TT_SGD, TT_ADAGRAD, TT_ROWWISE_ADAGRAD, TT_ADAM}) {
+      if (!on_cpu() && (static_cast<uint32_t>(kind) + round + round / 2) % 2 != 0) continue;
       const tt_optimizer o = make_optimizer(kind, round % 3 == 0 ? 0.02f : 0, 4);
       std::string first;
       for (const int32_t threads : thread_counts()) {
