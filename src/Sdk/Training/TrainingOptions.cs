@@ -57,7 +57,9 @@ public sealed partial record TrainingOptions
     /// <summary>τ of the main loss. Smaller values favour the items that have clicks, larger ones those without.</summary>
     public float Temperature { get; set; } = 0.1f;
 
-    /// <summary>Whether τ is learnt too (through log 1/τ, at the dense learning rate).</summary>
+    /// <summary>
+    /// Whether τ is learnt too (through log 1/τ, at the dense learning rate). On a GPU each step then waits for it, since τ goes over the host.
+    /// </summary>
     public bool LearnTemperature { get; set; }
 
     /// <summary>Correction of the sampling bias.</summary>
