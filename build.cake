@@ -143,7 +143,8 @@ Task("Simt")
     for (var seed = 0; seed < Argument("seeds", 4); seed++)
     {
         simt.RunMachine(NativeBuild("simt-plain"), "plain", seed);
-        simt.RunOps(NativeBuild("release"), NativeBuild("simt-plain"), "plain", seed);
+        // Devices differ in shared memory, in engines and in how tensor cores sum.
+        simt.RunOps(NativeBuild("release"), NativeBuild("simt-plain"), "plain", seed, capability: new[] { 80, 75, 86, 90 }[seed % 4]);
     }
     tests.ThrowIfFailed();
 });

@@ -16,8 +16,8 @@ public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
         }
     }
 
-    /// The op tests of the core in `core` on the CUDA backend of `simt`.
-    public void RunOps(DirectoryPath core, DirectoryPath simt, string name, int seed)
+    /// The op tests of the core in `core` on the CUDA backend of `simt`, as a device of that compute capability (major and minor).
+    public void RunOps(DirectoryPath core, DirectoryPath simt, string name, int seed, int capability = 80)
     {
         if (!HasBackend)
         {
@@ -29,14 +29,14 @@ public sealed class SimtRun(ICakeContext context, TestRun tests, string filter)
         // Every test that runs on a device has the device's name in its own. They take long, each on one thread.
         tests.RunNative(core.CombineWithFilePath("bin/twintail_tests"), $"{name}-ops-{seed}",
                         filter == "*" ? "*Cuda*" : filter,
-                        [$"SIMT_SEED={seed}", $"TWINTAIL_CUDA_PLUGIN={plugin}"], mustMatch: filter == "*");
+                        [$"SIMT_SEED={seed}", $"SIMT_SM={capability}", $"TWINTAIL_CUDA_PLUGIN={plugin}"], mustMatch: filter == "*");
         if (filter != "*") return;
         // And linear through a library that looks like cuBLASLt.
         var cublasLt = simt.CombineWithFilePath("lib/libtwintail_fake_cublaslt.so");
         tests.RunNative(core.CombineWithFilePath("bin/twintail_tests"), $"{name}-cublaslt-{seed}", "*LinearTest*Cuda*",
                         [$"SIMT_SEED={seed}", $"TWINTAIL_CUDA_PLUGIN={plugin}", $"TWINTAIL_CUBLASLT={cublasLt}"], mustMatch: true);
         // And the losses by the kernels of sm_90a, which have to be asked for.
-        tests.RunNative(core.CombineWithFilePath("bin/twintail_tests"), $"{name}-hopper-{seed}", "*Bfloat16IsNear*Cuda*",
+        tests.RunNative(core.CombineWithFilePath("bin/twintail_tests"), $"{name}-hopper-{seed}", "*Bfloat16IsNear*Cuda*:*LossBfloat16*Cuda*",
                         [$"SIMT_SEED={seed}", "SIMT_SM=90", $"TWINTAIL_CUDA_PLUGIN={plugin}", "TWINTAIL_CUDA_KERNELS=hopper"], mustMatch: true);
     }
 
