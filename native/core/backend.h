@@ -74,6 +74,10 @@ struct Backend {
                             int64_t step, float lo, float hi, int64_t count, float* out);
   tt_status (*sample_rows)(void* impl, tt_error* error, uint64_t seed, uint32_t purpose,
                            int64_t step, int64_t bound, int64_t n, int32_t* out);
+  tt_status (*sample_clicks)(void* impl, tt_error* error, uint64_t seed, uint32_t purpose,
+                             int64_t epoch, const int32_t* users, const int32_t* items,
+                             int64_t count, int64_t start, int64_t n, int32_t* out_users,
+                             int32_t* out_items);
 
   /// Checks the contents of the table (whose impl is NULL then) and returns its own part of it.
   tt_status (*table_create)(void* impl, tt_error* error, const Table* table, void** table_impl);

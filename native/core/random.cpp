@@ -1,4 +1,4 @@
-// tt_philox, tt_fill_uniform, tt_sample_rows.
+// tt_philox, tt_fill_uniform, tt_sample_rows, tt_sample_clicks.
 #include "philox.h"
 
 #include <limits>
@@ -49,5 +49,25 @@ tt_status tt_sample_rows(tt_context* context, uint64_t seed, uint32_t purpose, i
     if (n == 0) return;
     tt::check::pointer("out", out);
     session.call(session.backend().sample_rows, seed, purpose, step, bound, n, out);
+  });
+}
+
+tt_status tt_sample_clicks(tt_context* context, uint64_t seed, uint32_t purpose, int64_t epoch,
+                           const int32_t* users, const int32_t* items, int64_t count, int64_t start,
+                           int64_t n, int32_t* out_users, int32_t* out_items) {
+  return tt::guard([&] {
+    tt::Session& session = tt::session_of(context);
+    tt::check::between("epoch", epoch, 0, tt::kMostSteps - 1);
+    tt::check::between("count", count, 1, int64_t{1} << 62);
+    tt::check::addressable("count", count, 1, 4);
+    tt::check::between("start", start, 0, count);
+    tt::check::between("n", n, 0, count - start);
+    if (n == 0) return;
+    tt::check::pointer("users", users);
+    tt::check::pointer("items", items);
+    tt::check::pointer("out_users", out_users);
+    tt::check::pointer("out_items", out_items);
+    session.call(session.backend().sample_clicks, seed, purpose, epoch, users, items, count, start,
+                 n, out_users, out_items);
   });
 }

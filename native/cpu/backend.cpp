@@ -115,6 +115,7 @@ Backend make_backend() {
   b.graph_end = Bind<Context, graph_end>::call;
   b.fill_uniform = Bind<Context, fill_uniform>::call;
   b.sample_rows = Bind<Context, sample_rows>::call;
+  b.sample_clicks = Bind<Context, sample_clicks>::call;
   b.table_create = Bind<Context, table_create>::call;
   b.table_destroy = destroy_table;
   b.embedding_gather = Bind<Context, embedding_gather>::call;

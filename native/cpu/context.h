@@ -33,6 +33,9 @@ void fill_uniform(Context&, uint64_t seed, uint32_t purpose, int64_t step, float
                   int64_t count, float* out);
 void sample_rows(Context&, uint64_t seed, uint32_t purpose, int64_t step, int64_t bound, int64_t n,
                  int32_t* out);
+void sample_clicks(Context&, uint64_t seed, uint32_t purpose, int64_t epoch, const int32_t* users,
+                   const int32_t* items, int64_t count, int64_t start, int64_t n,
+                   int32_t* out_users, int32_t* out_items);
 void table_create(Context&, const Table* table, void** table_impl);
 void table_destroy(void* table_impl);
 void embedding_gather(Context&, const Table* table, const tt_embedding* embeddings,

@@ -170,6 +170,7 @@ Backend make_backend() {
   b.graph_end = OnDevice<graph_end>::call;
   b.fill_uniform = OnDevice<fill_uniform>::call;
   b.sample_rows = OnDevice<sample_rows>::call;
+  b.sample_clicks = OnDevice<sample_clicks>::call;
   b.table_create = OnDevice<table_create>::call;
   b.table_destroy = table_destroy;
   b.embedding_gather = OnDevice<embedding_gather>::call;

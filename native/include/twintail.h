@@ -187,7 +187,8 @@ typedef enum tt_draw {
   TT_DRAW_SEED = 3,        /* correlated mask: position 0, outputs 0 and 1 */
   TT_DRAW_VALUE = 4,       /* value dropout: position p / 4, output p % 4 */
   TT_DRAW_LIST = 5,        /* list dropout: position p / 4, output p % 4 */
-  TT_DRAW_ROUNDING = 6     /* bfloat16 weights after an update, see tt_optimizer: position column / 4, output column % 4 */
+  TT_DRAW_ROUNDING = 6,    /* bfloat16 weights after an update, see tt_optimizer: position column / 4, output column % 4 */
+  TT_DRAW_ORDER = 7        /* tt_sample_clicks: position r / 4, output r % 4 is the key k_r of round r */
 } tt_draw;
 /* Fields of the counter that a draw does not use are 0. `feature` is used by TT_DRAW_VALUE only; `view` by TT_DRAW_MASK,
  * TT_DRAW_VALUE, TT_DRAW_LIST, and TT_DRAW_SEED for view 2 of TT_VIEW_INDEPENDENT (both views of TT_VIEW_COMPLEMENT and of
@@ -205,6 +206,16 @@ TT_API tt_status tt_fill_uniform(tt_context* context, uint64_t seed, uint32_t pu
 /* out [n], device: integers uniform in [0, bound), with replacement; position i, row 0, step, TT_DRAW_ELEMENT. */
 TT_API tt_status tt_sample_rows(tt_context* context, uint64_t seed, uint32_t purpose, int64_t step, int64_t bound, int64_t n,
                                 int32_t* out);
+/* The n clicks from `start` on in the order of an epoch, which is a permutation of all: out_users[i] = users[at(start + i)],
+ * out_items[i] = items[at(start + i)]. users, items [count], out_users, out_items [n], device; 1 <= count <= 2^62, start + n <= count.
+ * Every place is found by itself: no order is stored, and whatever is drawn of it, in parts or as a whole, is the same.
+ *   at(x): x = shuffle(x), again while x >= count.
+ *   shuffle permutes the numbers of b = max(6, bits of count - 1) bits: low(x), the lowest floor(b / 2), and high(x), the others,
+ *   change in turns, for r = 0 .. 11: even r: low ^= mix(high + k_r); odd r: high ^= mix(low + k_r); each cut to its bits.
+ *   mix(h), 32 bits: h ^= h >> 16, h *= 0x85EBCA6B, h ^= h >> 13, h *= 0xC2B2AE35, h ^= h >> 16. k_r: TT_DRAW_ORDER, row 0, step epoch. */
+TT_API tt_status tt_sample_clicks(tt_context* context, uint64_t seed, uint32_t purpose, int64_t epoch, const int32_t* users,
+                                  const int32_t* items, int64_t count, int64_t start, int64_t n, int32_t* out_users,
+                                  int32_t* out_items);
 
 /* ---- feature tables --------------------------------------------------------------------------------------------
  * rows x features; each feature is single- or multi-valued (CSR). Value id 0 of every feature is the trainable

@@ -73,6 +73,8 @@ public enum tt_draw : int
     TT_DRAW_LIST = 5,
     /// <summary>bfloat16 weights after an update, see tt_optimizer: position column / 4, output column % 4</summary>
     TT_DRAW_ROUNDING = 6,
+    /// <summary>tt_sample_clicks: position r / 4, output r % 4 is the key k_r of round r</summary>
+    TT_DRAW_ORDER = 7,
 }
 
 /// <summary>
@@ -593,6 +595,18 @@ public static unsafe partial class NativeMethods
     /// <summary>out [n], device: integers uniform in [0, bound), with replacement; position i, row 0, step, TT_DRAW_ELEMENT.</summary>
     [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern tt_status tt_sample_rows(tt_context* context, ulong seed, uint purpose, long step, long bound, long n, int* @out);
+
+    /// <summary>
+    /// The n clicks from `start` on in the order of an epoch, which is a permutation of all: out_users[i] = users[at(start + i)],
+    /// out_items[i] = items[at(start + i)]. users, items [count], out_users, out_items [n], device; 1 &lt;= count &lt;= 2^62, start + n &lt;= count.
+    /// Every place is found by itself: no order is stored, and whatever is drawn of it, in parts or as a whole, is the same.
+    /// at(x): x = shuffle(x), again while x &gt;= count.
+    /// shuffle permutes the numbers of b = max(6, bits of count - 1) bits: low(x), the lowest floor(b / 2), and high(x), the others,
+    /// change in turns, for r = 0 .. 11: even r: low ^= mix(high + k_r); odd r: high ^= mix(low + k_r); each cut to its bits.
+    /// mix(h), 32 bits: h ^= h &gt;&gt; 16, h *= 0x85EBCA6B, h ^= h &gt;&gt; 13, h *= 0xC2B2AE35, h ^= h &gt;&gt; 16. k_r: TT_DRAW_ORDER, row 0, step epoch.
+    /// </summary>
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern tt_status tt_sample_clicks(tt_context* context, ulong seed, uint purpose, long epoch, int* users, int* items, long count, long start, long n, int* out_users, int* out_items);
 
     /// <summary>
     /// Checks every offset and value once, so that ops need not. Keeps the pointers: the memory must outlive the table and

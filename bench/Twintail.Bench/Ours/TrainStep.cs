@@ -30,7 +30,6 @@ internal sealed unsafe class TrainStep : Contender
         _network = new Network(device, _catalogue, options, StepOptimizers.SparseRule(options));
         _network.Initialize(options);
         _clicks = new ClickStream(device, dataset.Splits[Dataset.Train], options.BatchSize, options.Seed);
-        _clicks.Batch(0);
         Correlated = CorrelatedSets.Create(device, dataset.Items, options)!;
         Isa = device.Info.Isa.ToString().ToLowerInvariant();
     }
@@ -52,7 +51,7 @@ internal sealed unsafe class TrainStep : Contender
     public override void Run()
     {
         _training ??= new TrainingStep(_network, _catalogue, _options, _clicks.MaxBatch);
-        _training.Run(_clicks.Batch(_step), _step, 1);
+        _training.Run(_clicks, _step, 1);
         _step++;
     }
 
@@ -67,12 +66,11 @@ internal sealed unsafe class TrainStep : Contender
     /// <summary>What a coming step will read.</summary>
     public RecordedStep Preview(long step)
     {
-        ClickBatch batch = _clicks.Batch(step);
-        int n = batch.Count;
+        int n = _clicks.BatchSize(step);
         int m = _options.SelfBatchSize;
-        var clicked = new Span<int>(batch.Items, n).ToArray();
-        using DeviceBuffer<int> users = _device.Upload(new Span<int>(batch.Users, n).ToArray());
-        using DeviceBuffer<int> columns = _device.Upload(clicked);
+        using DeviceBuffer<int> users = _device.Allocate<int>(n);
+        using DeviceBuffer<int> columns = _device.Allocate<int>(n);
+        _clicks.Draw(step, users.Pointer, columns.Pointer);
         using DeviceBuffer<int> self = _device.Allocate<int>(m);
         DeviceRandom.SampleRows(_device, (ulong)_options.Seed, (uint)Purpose.SelfItems, step, _network.Items.Rows, self);
         ViewAugmentation selfViews = Augmentation(_options.Augmentation, ulong.MaxValue, Purpose.SelfViews, step) with
@@ -93,7 +91,7 @@ internal sealed unsafe class TrainStep : Contender
             new(self, null) { Augmentation = selfViews, View = 2 },
         ];
         return new RecordedStep(
-            clicked,
+            columns.ToArray(),
             self.ToArray(),
             [.. UserFeatures.Select((_, f) => Kept(_network.Users, [user], f))],
             [.. ItemFeatures.Select((_, f) => Kept(_network.Items, items, f))]);

@@ -68,6 +68,34 @@ internal sealed class DeviceRandomTests : OpFixture
     }
 
     [Test]
+    public void AnEpochsOrderHasEachClickOnceAndIsTheSameInParts([Values(1, 100, 4097)] int count)
+    {
+        Draw draw = Draw.Fresh();
+        ulong seed = draw.Bits();
+        int[] order = draw.Permutation(count);
+        using DeviceBuffer<int> users = Device.Upload(order);
+        using DeviceBuffer<int> items = Device.Upload(Array.ConvertAll(order, x => x + count));
+        using DeviceBuffer<int> outUsers = Device.Allocate<int>(count);
+        using DeviceBuffer<int> outItems = Device.Allocate<int>(count);
+        DeviceRandom.SampleClicks(Device, seed, 2, 7, users, items, 0, outUsers, outItems);
+        int[] whole = outUsers.ToArray();
+        Assert.That(whole.Order(), Is.EqualTo(Enumerable.Range(0, count)));
+        Assert.That(outItems.ToArray(), Is.EqualTo(Array.ConvertAll(whole, x => x + count)), "clicks stay together");
+
+        int half = count / 2;
+        using DeviceBuffer<int> laterUsers = Device.Allocate<int>(count - half);
+        using DeviceBuffer<int> laterItems = Device.Allocate<int>(count - half);
+        DeviceRandom.SampleClicks(Device, seed, 2, 7, users, items, half, laterUsers, laterItems);
+        Assert.That(laterUsers.ToArray(), Is.EqualTo(whole[half..]));
+
+        if (count > 1)
+        {
+            DeviceRandom.SampleClicks(Device, seed, 2, 8, users, items, 0, outUsers, outItems);
+            Assert.That(outUsers.ToArray(), Is.Not.EqualTo(whole), "another epoch");
+        }
+    }
+
+    [Test]
     public void SameBitsForAnyThreadCount()
     {
         ulong seed = Draw.Fresh().Bits();
@@ -77,7 +105,10 @@ internal sealed class DeviceRandomTests : OpFixture
             using DeviceBuffer<int> rows = device.Allocate<int>(100_003);
             DeviceRandom.FillUniform(device, seed, 3, 4, 0, 1, uniforms);
             DeviceRandom.SampleRows(device, seed, 3, 4, 12345, rows);
-            return [uniforms.ToArray(), rows.ToArray()];
+            using DeviceBuffer<int> users = device.Allocate<int>(100_003);
+            using DeviceBuffer<int> items = device.Allocate<int>(100_003);
+            DeviceRandom.SampleClicks(device, seed, 3, 4, rows, rows, 0, users, items);
+            return [uniforms.ToArray(), rows.ToArray(), users.ToArray(), items.ToArray()];
         });
     }
 
@@ -94,6 +125,11 @@ internal sealed class DeviceRandomTests : OpFixture
         Refused("step", () => DeviceRandom.SampleRows(Device, 1, 1, 1L << 48, 10, ints));
         Refused("bound", () => DeviceRandom.SampleRows(Device, 1, 1, 1, 0, ints));
         Refused("bound", () => DeviceRandom.SampleRows(Device, 1, 1, 1, (1L << 31) + 1, ints));
+        Refused("epoch", () => DeviceRandom.SampleClicks(Device, 1, 1, -1, ints, ints, 0, ints, ints));
+        Refused("n", () => DeviceRandom.SampleClicks(Device, 1, 1, 1, ints, ints, 1, ints, ints));
+        using DeviceBuffer<int> short1 = Device.Allocate<int>(3);
+        Refused("items", () => DeviceRandom.SampleClicks(Device, 1, 1, 1, ints, short1, 0, ints, ints));
+        Refused("outItems", () => DeviceRandom.SampleClicks(Device, 1, 1, 1, ints, ints, 0, ints, short1));
         unsafe
         {
             Refused("count", () => DeviceRandom.FillUniform(Device, 1, 1, 1, 0, 1, floats.Pointer, -1));

@@ -88,13 +88,13 @@ internal sealed class TrainerTests : TrainerFixture
         long at = 0;
         for (; at < 100; at++)
         {
-            step.Run(clicks.Batch(at), at, 1);
+            step.Run(clicks, at, 1);
         }
 
         long before = GC.GetAllocatedBytesForCurrentThread();
         for (; at < 200; at++)
         {
-            step.Run(clicks.Batch(at), at, 1);
+            step.Run(clicks, at, 1);
         }
 
         Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);

@@ -72,4 +72,70 @@ public static unsafe class DeviceRandom
         SampleRows(device, seed, purpose, step, bound, Guard.Pointer(device, output, 0, nameof(output)), output.Length);
         GC.KeepAlive(output);
     }
+
+    /// <summary>
+    /// The n clicks from <paramref name="start"/> on in the order of an epoch, a permutation of all clicks of which every place is found by
+    /// itself (formula and sources: twintail.h, tt_sample_clicks): outUsers[i] = users[at(start + i)], outItems[i] = items[at(start + i)].
+    /// Raw device pointers.
+    /// </summary>
+    /// <param name="device">Where to compute.</param>
+    /// <param name="seed">Seed of the run.</param>
+    /// <param name="purpose">What the numbers are for: different purposes give independent orders.</param>
+    /// <param name="epoch">Each epoch has an order of its own.</param>
+    /// <param name="users">[count].</param>
+    /// <param name="items">[count].</param>
+    /// <param name="count">All clicks.</param>
+    /// <param name="start">First place.</param>
+    /// <param name="n">Number of places.</param>
+    /// <param name="outUsers">[n].</param>
+    /// <param name="outItems">[n].</param>
+    /// <exception cref="BadArgumentException">epoch is not in [0, 2^48), count not in [1, 2^62], or the places go beyond count.</exception>
+    public static void SampleClicks(
+        Device device, ulong seed, uint purpose, long epoch, int* users, int* items, long count, long start, long n, int* outUsers, int* outItems)
+    {
+        using ContextLease lease = device.Handle.Enter();
+        Status.Check(NativeMethods.tt_sample_clicks(lease.Pointer, seed, purpose, epoch, users, items, count, start, n, outUsers, outItems));
+    }
+
+    /// <summary>Fills two buffers with the clicks from <paramref name="start"/> on in the order of an epoch.</summary>
+    /// <param name="device">Where to compute.</param>
+    /// <param name="seed">Seed of the run.</param>
+    /// <param name="purpose">What the numbers are for: different purposes give independent orders.</param>
+    /// <param name="epoch">Each epoch has an order of its own.</param>
+    /// <param name="users">User row of each click.</param>
+    /// <param name="items">Item row of each click, as many.</param>
+    /// <param name="start">First place.</param>
+    /// <param name="outUsers">All of it is written.</param>
+    /// <param name="outItems">As long as <paramref name="outUsers"/>.</param>
+    /// <exception cref="BadArgumentException">Lengths differ, epoch is not in [0, 2^48), or the places go beyond the clicks.</exception>
+    public static void SampleClicks(
+        Device device,
+        ulong seed,
+        uint purpose,
+        long epoch,
+        DeviceBuffer<int> users,
+        DeviceBuffer<int> items,
+        long start,
+        DeviceBuffer<int> outUsers,
+        DeviceBuffer<int> outItems)
+    {
+        int* from = Guard.Pointer(device, users, 0, nameof(users));
+        int* to = Guard.Pointer(device, outUsers, 0, nameof(outUsers));
+        SampleClicks(
+            device,
+            seed,
+            purpose,
+            epoch,
+            from,
+            Guard.Pointer(device, items, users.Length, nameof(items)),
+            users.Length,
+            start,
+            outUsers.Length,
+            to,
+            Guard.Pointer(device, outItems, outUsers.Length, nameof(outItems)));
+        GC.KeepAlive(users);
+        GC.KeepAlive(items);
+        GC.KeepAlive(outUsers);
+        GC.KeepAlive(outItems);
+    }
 }

@@ -45,7 +45,7 @@ internal static class MemoryParts
         return Float * ((2 * parameters) + dense.State1Length(1, parameters) + dense.State2Length(1, parameters));
     }
 
-    /// <summary>Columns (each once, though both towers may read it), histories, the clicks of an epoch, log q.</summary>
+    /// <summary>Columns (each once, though both towers may read it), histories, clicks, log q.</summary>
     private static long Data(TrainingShape shape)
     {
         long bytes = shape.Layout.Items.Concat(shape.Layout.Users).Select(feature => feature.Column).Distinct().Sum(Bytes);
@@ -77,7 +77,7 @@ internal static class MemoryParts
     private static long Batch(TrainingShape shape)
     {
         long floats = 2 * ((shape.Batch * Widths(shape.UserTower)) + (shape.ItemRows * Widths(shape.ItemTower)));
-        return Float * (floats + (2 * shape.Columns) + shape.SelfItems);
+        return Float * (floats + shape.Batch + (2 * shape.Columns) + shape.SelfItems);
     }
 
     private static long Widths(Tower tower)

@@ -33,6 +33,7 @@ internal sealed unsafe class StepBuffers : IDisposable
         _self = self;
         User = new TowerActivations(device, network.UserTower, maxBatch, training: true);
         Item = new TowerActivations(device, network.ItemTower, maxBatch + mixed + (2L * self), training: true);
+        ClickedUsers = device.Allocate<int>(maxBatch);
         Columns = device.Allocate<int>(maxBatch + mixed);
         SelfItems = device.Allocate<int>(self);
         ParameterGradients = device.Allocate<float>(network.Parameters.Length);
@@ -54,7 +55,10 @@ internal sealed unsafe class StepBuffers : IDisposable
 
     public TowerActivations Item { get; }
 
-    /// <summary>Item rows of the main loss's columns.</summary>
+    /// <summary>User rows of the clicks.</summary>
+    public DeviceBuffer<int> ClickedUsers { get; }
+
+    /// <summary>Item rows of the main loss's columns: those of the clicks, then mixed negatives.</summary>
     public DeviceBuffer<int> Columns { get; }
 
     /// <summary>Item rows of the self-supervised loss.</summary>
@@ -71,16 +75,16 @@ internal sealed unsafe class StepBuffers : IDisposable
     public int ItemViewCount => _self > 0 ? 3 : 1;
 
     /// <summary>Points the views to the step's rows and to the towers' inputs.</summary>
-    public void BeginStep(ClickBatch clicks, long step)
+    public void BeginStep(int clicks, long step)
     {
         _native->HistoryDropout.step = step;
         _native->IdDropout.step = step;
         _native->SelfViews.step = step;
-        _native->User.rows = clicks.Users;
-        _native->User.left_out = clicks.Items;
-        _native->User.n = clicks.Count;
+        _native->User.rows = ClickedUsers.Pointer;
+        _native->User.left_out = Columns.Pointer;
+        _native->User.n = clicks;
         _native->Columns.rows = Columns.Pointer;
-        _native->Columns.n = clicks.Count + _mixed;
+        _native->Columns.n = clicks + _mixed;
         _native->First.rows = SelfItems.Pointer;
         _native->Second.rows = SelfItems.Pointer;
         PointVectors(User.Inputs, Item.Inputs);
@@ -88,13 +92,6 @@ internal sealed unsafe class StepBuffers : IDisposable
 
     /// <summary>Points the views to the gradients of the towers' inputs.</summary>
     public void ViewGradients() => PointVectors(User.InputGradients, Item.InputGradients);
-
-    public void CopyClickedItems(ClickBatch clicks)
-    {
-        using ContextLease lease = _network.Device.Handle.Enter();
-        Status.Check(NativeMethods.tt_memory_copy(
-            lease.Pointer, Columns.Pointer, clicks.Items, (long)clicks.Count * sizeof(int), (int)tt_copy.TT_DEVICE_TO_DEVICE));
-    }
 
     /// <summary>Fetches log q of the columns.</summary>
     public void GatherLogQ(int columns) => _logQ?.Gather(Columns.Pointer, columns);
@@ -153,6 +150,7 @@ internal sealed unsafe class StepBuffers : IDisposable
     {
         User.Dispose();
         Item.Dispose();
+        ClickedUsers.Dispose();
         Columns.Dispose();
         SelfItems.Dispose();
         ParameterGradients.Dispose();

@@ -104,7 +104,7 @@ public sealed partial class Trainer : IDisposable
                 return Result(TrainingEnd.Canceled);
             }
 
-            _step.Run(_clicks.Batch(_state.Step), _state.Step, LearningRate(_state.Step));
+            _step.Run(_clicks, _state.Step, LearningRate(_state.Step));
             _state.Step++;
             if (_state.Step % StepsPerEpoch == 0)
             {

@@ -40,22 +40,23 @@ internal sealed unsafe class TrainingStep : IDisposable
     public StepBuffers Buffers => _buffers;
 
     /// <summary>Trains on one batch: forward, both losses, backward, update.</summary>
-    /// <param name="clicks">The n clicked pairs.</param>
+    /// <param name="clicks">Of which the step has n.</param>
     /// <param name="step">Counted from 0 over all epochs.</param>
     /// <param name="rate">Factor on both learning rates.</param>
-    public void Run(ClickBatch clicks, long step, float rate)
+    public void Run(ClickStream clicks, long step, float rate)
     {
         Device device = _network.Device;
-        int n = clicks.Count;
+        int n = clicks.BatchSize(step);
         int columns = n + _mixed;
         long itemRows = columns + (2L * _self);
         float* parameters = _network.Parameters.Pointer;
         float* gradients = _buffers.ParameterGradients.Pointer;
         using GraphSection graph = _options.DeviceGraph ? device.BeginGraph() : default;
-        _buffers.BeginStep(clicks, step);
+        _buffers.BeginStep(n, step);
 
-        // 1. Columns of the main loss: the clicked items, then B' uniform ones. Items of the self-supervised loss: m uniform ones.
-        _buffers.CopyClickedItems(clicks);
+        // 1. Clicks of the step. Columns of the main loss: the clicked items, then B' uniform ones. Items of the self-supervised
+        // loss: m uniform ones.
+        clicks.Draw(step, _buffers.ClickedUsers.Pointer, _buffers.Columns.Pointer);
         Sample(Purpose.MixedNegatives, step, _buffers.Columns.Pointer + n, _mixed);
         Sample(Purpose.SelfItems, step, _buffers.SelfItems.Pointer, _self);
 
