@@ -51,24 +51,23 @@ def stream(session, results, deadline):
 
     def measure():
         clicks = data.Clicks(session, items, users, most, columns, dim)
-        ours = NativeStep(session, clicks, n, m, tower)
-        all_users, all_items = clicks.stream(session, count)
-        found = native_epoch(ours, all_users, all_items, count // n, deadline)
+        ours = NativeStep(session, clicks, clicks.stream(session, count), n, m, tower)
+        found = native_epoch(ours, deadline)
         ours.close()
         return found
     report(results, attempt(results, row, measure))
 
 
-def native_epoch(ours, users, items, steps, deadline):
+def native_epoch(ours, deadline):
     """Waits for the device every 64 steps only, to read the losses, as the trainer does."""
-    n, done, host = ours.n, 0, 0.0
-    ours.run((users[:n], items[:n]), 0)
+    n, steps, done, host = ours.n, ours.steps_per_epoch, 0, 0.0
+    ours.run(0)
     first = ours.losses(0).sum().item()
     begin = time.perf_counter()
     while done < steps and time.monotonic() < deadline:
         window, start = min(WINDOW, steps - done), time.perf_counter()
         for step in range(done, done + window):
-            ours.run((users[step * n:(step + 1) * n], items[step * n:(step + 1) * n]), step)
+            ours.run(step)
         host += time.perf_counter() - start
         done += window
         last = ours.losses(done - 1).sum().item()
@@ -123,23 +122,17 @@ def overhead(session, results, deadline):
 
     def measure():
         clicks = data.Clicks(session, items, users, most, columns, dim)
-        all_users, all_items = clicks.listed(session)
-        count = len(all_users) // n * n
+        log = clicks.listed(session)
+        count = len(log[0]) // n * n
         with tempfile.TemporaryDirectory() as folder:
-            write_csv(folder, clicks, all_users[:count], all_items[:count])
+            write_csv(folder, clicks, *(side[:count] for side in log))
             lines = train(session, folder, "--interactions", os.path.join(folder, "clicks.csv"), "--items", os.path.join(folder, "items.csv"),
                           "--epochs", epochs, "--batch-size", n, "--self-batch-size", m, "--tower", ",".join(map(str, tower[:-1])),
                           "--dimension", tower[-1], "--id-dimension", dim, "--feature-dimension", dim, "--augmentation", "correlated", "--log-every", every,
                           limit=deadline - time.monotonic())
-        ours = NativeStep(session, clicks, n, m, tower)
-        steps = count // n
+        ours = NativeStep(session, clicks, log, n, m, tower)
         turn = iter(range(10**9))
-
-        def step():
-            i = next(turn)
-            at = i % steps * n
-            ours.run((all_users[at:at + n], all_items[at:at + n]), i)
-        native = session.clock.series(step, every)["wall_ms"]
+        native = session.clock.series(lambda: ours.run(next(turn)), every)["wall_ms"]
         ours.close()
         program = statistics.median(program_ms(lines))
         return {"ms_median": program, "native_ms": native, "overhead": program / native - 1 if session.on_gpu else None}

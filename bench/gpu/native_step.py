@@ -10,7 +10,7 @@ from gather import augmented_values
 from peers_gather import Bags
 from twintail import sized
 
-SEED, INITIALIZE, SELF_ITEMS, SELF_VIEWS, ID_DROPOUT, HISTORY_DROPOUT = 1, 1, 3, 4, 5, 6  # src/Sdk/Sampling/Philox.cs
+SEED, INITIALIZE, CLICK_ORDER, SELF_ITEMS, SELF_VIEWS, ID_DROPOUT, HISTORY_DROPOUT = 1, 1, 2, 3, 4, 5, 6  # src/Sdk/Sampling/Philox.cs
 TEMPERATURE = SELF_TEMPERATURE = ALPHA = 0.1
 ID_RATE, LIST_RATE, EMBEDDING_RANGE = 0.3, 0.5, 0.05
 SPARSE_RATE, SPARSE_EPSILON, DENSE_RATE, DENSE_EPSILON, BETAS = 0.05, 1e-10, 1e-3, 1e-8, (0.9, 0.999)
@@ -56,11 +56,13 @@ class Tower:
 
 
 class NativeStep:
-    """graph: the calls of a step go to the device as one CUDA graph."""
+    """log: users and items of the clicks, of which every epoch has as many as make whole batches, in an order of its own. graph: the
+    calls of a step go to the device as one CUDA graph."""
 
-    def __init__(self, session, clicks, n, m, tower, dtype="float32", graph=True):
+    def __init__(self, session, clicks, log, n, m, tower, dtype="float32", graph=True):
         self.session, self.context, self.clicks, self.n, self.m, self.d = session, session.context, clicks, n, m, tower[-1]
         self.precision, self.graph = twintail.PRECISION[dtype], graph
+        self.log, self.steps_per_epoch = log, len(log[0]) // n
         columns, count = clicks.columns, len(clicks.columns)
         self.width = sum(c.dim for c in columns)
         widths = [self.width, *tower]
@@ -107,7 +109,7 @@ class NativeStep:
 
     def _views(self, features):
         session = self.session
-        self.columns, self.self_items = session.zeros(self.n, dtype=torch.int32), session.zeros(self.m, dtype=torch.int32)
+        self.rows, self.columns, self.self_items = (session.zeros(size, dtype=torch.int32) for size in (self.n, self.n, self.m))
         everything = (1 << features) - 1
         sets = [sum(1 << (f + k) % features for k in range(max(1, features // 2))) for f in range(features)]
         self.correlated = (ctypes.c_uint64 * features)(*sets)
@@ -119,7 +121,8 @@ class NativeStep:
         def view(n, rows, augmentation, number=0):
             pointer = ctypes.pointer(augmentation) if augmentation is not None else None
             return twintail.GatherView(rows=rows, n=n, ld=self.width, augmentation=pointer, view=number)
-        self.user_view = view(self.n, None, self.history)
+        self.user_view = view(self.n, self.rows.data_ptr(), self.history)
+        self.user_view.left_out = self.columns.data_ptr()
         drawn = self.self_items.data_ptr()
         self.item_views = (twintail.GatherView * 3)(
             view(self.n, self.columns.data_ptr(), self.ids), view(self.m, drawn, self.pairs, 1), view(self.m, drawn, self.pairs, 2))
@@ -139,11 +142,12 @@ class NativeStep:
             twintail.ContrastiveArgs, m=self.m, d=d, view1=vectors + first, view2=vectors + second, ids=self.self_items.data_ptr(),
             inverse_temperature=1 / SELF_TEMPERATURE, scale=ALPHA, precision=self.precision, grad_view1=grads + first, grad_view2=grads + second)
 
-    def _begin(self, batch, step):
-        users, items = batch
+    def _begin(self, step):
+        users, items = self.log
+        epoch, at = divmod(step, self.steps_per_epoch)
         self.history.step = self.ids.step = self.pairs.step = step
-        self.user_view.rows, self.user_view.left_out = users.data_ptr(), items.data_ptr()
-        self.context.call("tt_memory_copy", self.columns.data_ptr(), items.data_ptr(), 4 * self.n, twintail.DEVICE_TO_DEVICE)
+        self.context.call("tt_sample_clicks", SEED, CLICK_ORDER, epoch, users.data_ptr(), items.data_ptr(), self.steps_per_epoch * self.n,
+                          at * self.n, self.n, self.rows.data_ptr(), self.columns.data_ptr())
         self.context.call("tt_sample_rows", SEED, SELF_ITEMS, step, self.clicks.items, self.m, self.self_items.data_ptr())
 
     def _point(self, users, items):
@@ -151,17 +155,17 @@ class NativeStep:
         for view, row in zip(self.item_views, (0, self.n, self.n + self.m)):
             view.vectors = items.data_ptr() + 4 * row * self.width
 
-    def run(self, batch, step):
+    def run(self, step):
         if not self.graph:
-            self._calls(batch, step)
+            self._calls(step)
             return
         self.context.call("tt_graph_begin")
-        self._calls(batch, step)
+        self._calls(step)
         self.context.call("tt_graph_end")
 
-    def _calls(self, batch, step):
+    def _calls(self, step):
         call, count = self.context.call, len(self.tables)
-        self._begin(batch, step)
+        self._begin(step)
         self._point(self.user.values[0], self.item.values[0])
         call("tt_embedding_gather", self.users.handle, self.embeddings, count, ctypes.byref(self.user_view), 1)
         self.user.forward()
@@ -190,9 +194,9 @@ class NativeStep:
         return {"losses": self.losses(0), "gradients": [t.clone() for tower in (self.item, self.user) for t in tower.tensors(self.gradients)],
                 "states": [s.clone() for s in self.states]}
 
-    def lists(self, batch, step):
+    def lists(self, step):
         """What a step reads: bags of each user feature, of each item feature (columns, first views, second views), and the ids."""
-        self._begin(batch, step)
+        self._begin(step)
         users = [Bags.join([augmented_values(self.session, self.users, self.user_view, f)]) for f in range(len(self.clicks.columns))]
         items = [Bags.join([augmented_values(self.session, self.items, view, f) for view in self.item_views])
                  for f in range(len(self.clicks.columns))]

@@ -41,11 +41,11 @@ def run(session, results):
 class OpenStep:
     """Ours, going on from step to step, and the row of its times."""
 
-    def __init__(self, ours, batches):
-        self.ours, self.batches, self.row, self.step = ours, batches, None, 4
+    def __init__(self, ours):
+        self.ours, self.row, self.step = ours, None, 4
 
     def __call__(self):
-        self.ours.run(self.batches[self.step % len(self.batches)], self.step)
+        self.ours.run(self.step)
         self.step += 1
 
 
@@ -60,13 +60,13 @@ def find_gaps(session, results, open_steps):
 
 def run_dtype(session, results, shape, clicks, tower, dtype, open_steps):
     n, m = shape["n"], shape["m"]
-    ours = NativeStep(session, clicks, n, m, tower, dtype, graph=False)
-    batches = split(*clicks.listed(session), n)
-    recorded = [ours.lists(batches[i % len(batches)], i) for i in range(STEPS)]
+    log = clicks.listed(session)
+    ours = NativeStep(session, clicks, log, n, m, tower, dtype, graph=False)
+    recorded = [ours.lists(step) for step in range(STEPS)]
     first = peers_step.Model.copy(ours)
-    ours.run(batches[0], 0)
+    ours.run(0)
     found = ours.after_first_step()
-    ours.run(batches[1 % len(batches)], 1)
+    ours.run(1)
     second = ours.losses(1)
 
     def compared(who, make):
@@ -84,10 +84,10 @@ def run_dtype(session, results, shape, clicks, tower, dtype, open_steps):
         return None
 
     eager = compared("torch", peers_step.Eager)
-    graph = NativeStep(session, clicks, n, m, tower, dtype, graph=True)
-    compare_graph(ours, graph, batches)
+    graph = NativeStep(session, clicks, log, n, m, tower, dtype, graph=True)
+    compare_graph(ours, graph)
     for who, step in (("twintail", ours), ("twintail graph", graph)):
-        open_steps.append(OpenStep(step, batches))
+        open_steps.append(OpenStep(step))
         time_ours(session, results, shape, who, open_steps[-1])
     time_peer(session, results, shape, "torch", peers_step.Eager, first, ours, dtype, recorded, eager)
     others = {"torch best": peers_step.Merged}
@@ -98,11 +98,6 @@ def run_dtype(session, results, shape, clicks, tower, dtype, open_steps):
             session, results, shape, who, make, first, ours, dtype, recorded, compared(who, make)))
 
 
-def split(users, items, n):
-    """Whole batches of n clicks."""
-    return [(users[at:at + n], items[at:at + n]) for at in range(0, len(users) - n + 1, n)]
-
-
 def compare(who, found, losses, gradients, states, limit):
     close_to(f"losses, {who}", found["losses"], losses, limit / 10)
     for i, (ours, theirs) in enumerate(zip(found["gradients"], gradients)):
@@ -111,12 +106,12 @@ def compare(who, found, losses, gradients, states, limit):
         close_to(f"state of embedding {e}, {who}", ours, theirs, 2 * limit)
 
 
-def compare_graph(ours, graph, batches):
+def compare_graph(ours, graph):
     """Ours has done two steps; two more, so that the graph is built and updated, and not a bit may differ."""
     for step in range(4):
-        graph.run(batches[step % len(batches)], step)
+        graph.run(step)
         if step >= 2:
-            ours.run(batches[step % len(batches)], step)
+            ours.run(step)
     for found, expected in zip((graph.parameters, *graph.tables, *graph.states), (ours.parameters, *ours.tables, *ours.states)):
         ours.context.synchronize()
         if not torch.equal(found, expected):

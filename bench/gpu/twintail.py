@@ -93,6 +93,7 @@ SIGNATURES = {
     "tt_graph_begin": [P], "tt_graph_end": [P],
     "tt_alloc": [P, I64, P], "tt_free": [P, P], "tt_memory_copy": [P, P, P, I64, I32],
     "tt_fill_uniform": [P, U64, U32, I64, c.c_float, c.c_float, I64, P], "tt_sample_rows": [P, U64, U32, I64, I64, I64, P],
+    "tt_sample_clicks": [P, U64, U32, I64, P, P, I64, I64, I64, P, P],
     "tt_feature_table_create": [P, P, P], "tt_feature_table_destroy": [P],
     "tt_embedding_gather": [P, P, P, I32, P, I32], "tt_augmented_values": [P, P, P, I32, P, P, P, I64],
     "tt_embedding_gather_update": [P, P, P, P, I32, P, I32], "tt_dense_update": [P, P, P, P, P, P, I64],

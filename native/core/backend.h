@@ -22,7 +22,7 @@
 
 namespace tt {
 
-constexpr int32_t kBackendVersion = 4;
+constexpr int32_t kBackendVersion = 5;
 
 /// A feature table as the core hands it to an op: checked, and owned by the core.
 struct Table {
@@ -103,6 +103,8 @@ struct Backend {
   tt_status (*dense_update)(void* impl, tt_error* error, const tt_optimizer* optimizer,
                             float* parameters, const float* gradients, float* state1, float* state2,
                             int64_t count);
+  tt_status (*clip)(void* impl, tt_error* error, float low, float high, float* values,
+                    int64_t count);
 
   tt_status (*linear)(void* impl, tt_error* error, int64_t n, int32_t in, int32_t out,
                       const float* x, const float* weights, const float* bias, int32_t activation,

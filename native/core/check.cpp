@@ -69,10 +69,12 @@ void addressable(const Name& name, int64_t rows, int64_t columns, int64_t size) 
   }
 }
 
-void struct_size(const Name& name, const void* given, int32_t given_size, size_t known_size) {
+void struct_size(const Name& name, const void* given, int32_t given_size, size_t known_size,
+                 size_t first_size) {
   const auto known = static_cast<int32_t>(known_size);
-  if (given_size < known) {
-    bad_argument(name.str(), "at least " + std::to_string(known) + " (sizeof the struct)",
+  const auto first = static_cast<int32_t>(first_size != 0 ? first_size : known_size);
+  if (given_size < first) {
+    bad_argument(name.str(), "at least " + std::to_string(first) + " (sizeof the struct)",
                  static_cast<int64_t>(given_size));
   }
   const auto* bytes = static_cast<const unsigned char*>(given);

@@ -34,8 +34,10 @@ void below_one(const Name& name, double value);     // in [0, 1)
 /// rows * columns elements of `size` bytes must be addressable.
 void addressable(const Name& name, int64_t rows, int64_t columns, int64_t size);
 
-/// The caller's struct may be longer than ours (a newer header) if what we do not know is zero.
-void struct_size(const Name& name, const void* given, int32_t given_size, size_t known_size);
+/// The caller's struct may be longer than ours (a newer header) if what we do not know is zero, and shorter (an older one)
+/// down to `first_size`, which it had when it was published; 0: it has not grown since.
+void struct_size(const Name& name, const void* given, int32_t given_size, size_t known_size,
+                 size_t first_size = 0);
 
 void optimizer(const tt_optimizer* optimizer);
 /// The state pointers that an optimiser needs. prefix: e.g. "embeddings[2]." or "".

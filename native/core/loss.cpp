@@ -1,4 +1,7 @@
 // tt_sampled_softmax, tt_contrastive.
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <limits>
 
 #include "handles.h"
@@ -8,9 +11,17 @@ namespace {
 
 constexpr int64_t kMostColumns = std::numeric_limits<int32_t>::max();  // positives are int32
 
-void check_args(const tt_sampled_softmax_args* args) {
+// As this version knows it: later fields are zero where the caller's struct lacks them.
+tt_sampled_softmax_args known_args(const tt_sampled_softmax_args* args) {
   check::pointer("args", args);
-  check::struct_size("struct_size", args, args->struct_size, sizeof *args);
+  tt_sampled_softmax_args known{};
+  check::struct_size("struct_size", args, args->struct_size, sizeof known,
+                     offsetof(tt_sampled_softmax_args, log_inverse_temperature));
+  std::memcpy(&known, args, std::min(sizeof known, static_cast<size_t>(args->struct_size)));
+  return known;
+}
+
+void check_args(const tt_sampled_softmax_args* args) {
   check::at_least("d", args->d, 1);
   check::at_least("n", args->n, 1);
   check::between("m", args->m, 1, kMostColumns);
@@ -22,7 +33,11 @@ void check_args(const tt_sampled_softmax_args* args) {
     bad_argument("n", format("at most m = %lld where positives is NULL", (long long)args->m),
                  args->n);
   }
-  check::positive("inverse_temperature", args->inverse_temperature);
+  if (args->log_inverse_temperature == nullptr) {
+    check::positive("inverse_temperature", args->inverse_temperature);
+    if (args->grad_log_inverse_temperature != nullptr)
+      check::pointer("log_inverse_temperature", args->log_inverse_temperature);
+  }
   check::finite("scale", args->scale);
   check::between("precision", args->precision, TT_FLOAT32, TT_BFLOAT16);
 }
@@ -47,8 +62,9 @@ void check_args(const tt_contrastive_args* args) {
 tt_status tt_sampled_softmax(tt_context* context, const tt_sampled_softmax_args* args) {
   return tt::guard([&] {
     tt::Session& session = tt::session_of(context);
-    tt::check_args(args);
-    session.call(session.backend().sampled_softmax, args);
+    const tt_sampled_softmax_args known = tt::known_args(args);
+    tt::check_args(&known);
+    session.call(session.backend().sampled_softmax, &known);
   });
 }
 

@@ -1,4 +1,4 @@
-// tt_sparse_update, tt_dense_update.
+// tt_sparse_update, tt_dense_update, tt_clip.
 #include <limits>
 
 #include "handles.h"
@@ -42,5 +42,20 @@ tt_status tt_dense_update(tt_context* context, const tt_optimizer* optimizer, fl
     tt::check::addressable("count", count, 1, 4);
     session.call(session.backend().dense_update, optimizer, parameters, gradients, state1, state2,
                  count);
+  });
+}
+
+tt_status tt_clip(tt_context* context, float low, float high, float* values, int64_t count) {
+  return tt::guard([&] {
+    tt::Session& session = tt::session_of(context);
+    if (!(low <= high)) {
+      tt::bad_argument("low", "a number up to high = " + std::to_string(high),
+                       static_cast<double>(low));
+    }
+    tt::check::at_least("count", count, 0);
+    tt::check::addressable("count", count, 1, 4);
+    if (count == 0) return;
+    tt::check::pointer("values", values);
+    session.call(session.backend().clip, low, high, values, count);
   });
 }

@@ -124,6 +124,7 @@ Backend make_backend() {
   b.embedding_gather_update = Bind<Context, embedding_gather_update>::call;
   b.sparse_update = Bind<Context, sparse_update>::call;
   b.dense_update = Bind<Context, dense_update>::call;
+  b.clip = Bind<Context, clip>::call;
   b.linear = Bind<Context, linear>::call;
   b.linear_backward = Bind<Context, linear_backward>::call;
   b.sampled_softmax = Bind<Context, sampled_softmax_op>::call;

@@ -179,6 +179,7 @@ Backend make_backend() {
   b.embedding_gather_update = OnDevice<embedding_gather_update>::call;
   b.sparse_update = OnDevice<sparse_update>::call;
   b.dense_update = OnDevice<dense_update>::call;
+  b.clip = OnDevice<clip>::call;
   b.linear = OnDevice<linear>::call;
   b.linear_backward = OnDevice<linear_backward>::call;
   b.sampled_softmax = OnDevice<sampled_softmax>::call;

@@ -183,6 +183,7 @@ void sparse_update(Context&, const tt_optimizer* optimizer, const tt_embedding* 
                    const int32_t* ids, const float* values, int64_t count);
 void dense_update(Context&, const tt_optimizer* optimizer, float* parameters,
                   const float* gradients, float* state1, float* state2, int64_t count);
+void clip(Context&, float low, float high, float* values, int64_t count);
 void linear(Context&, int64_t n, int32_t in, int32_t out, const float* x, const float* weights,
             const float* bias, int32_t activation, float* y);
 void linear_backward(Context&, int64_t n, int32_t in, int32_t out, const float* x,

@@ -7,8 +7,8 @@
  *   context from one thread at a time. Two contexts are independent.
  * - "device" pointers must be valid on the context's device (plain host memory for the CPU backend), may come
  *   from tt_alloc or from anybody else, and need natural alignment only. "host" pointers are always host memory.
- * - Structs start with struct_size = sizeof(the struct) so that fields can be appended later. Zero every struct
- *   before filling it. A NULL for a pointer described as "or NULL" switches that input or output off.
+ * - Structs start with struct_size = sizeof(the struct) so that fields can be appended later; those that an older caller's
+ *   struct lacks count as zero. Zero every struct before filling it. A NULL for a pointer described as "or NULL" switches that input or output off.
  * - Every op is deterministic: same inputs, same bits, run to run and for any number of threads.
  * - Outputs may not overlap inputs unless stated. Matrices are row-major and dense unless a leading dimension is
  *   given. After a failed call the contents of its outputs are unspecified.
@@ -377,6 +377,10 @@ TT_API tt_status tt_embedding_gather_update(tt_context* context, const tt_optimi
 TT_API tt_status tt_dense_update(tt_context* context, const tt_optimizer* optimizer, float* parameters, const float* gradients,
                                  float* state1, float* state2, int64_t count);
 
+/* values [count], device: those below low become low, those above high high; NaN stays. low <= high, neither NaN. Keeps a
+ * parameter within bounds after an update, as CLIP does with its temperature. */
+TT_API tt_status tt_clip(tt_context* context, float low, float high, float* values, int64_t count);
+
 /* ---- linear ---------------------------------------------------------------------------------------------------- */
 
 typedef enum tt_activation { TT_LINEAR = 0, TT_RELU = 1 } tt_activation;
@@ -419,6 +423,10 @@ typedef struct tt_sampled_softmax_args {
   float* grad_queries;         /* device [n, d] or NULL */
   float* grad_candidates;      /* device [m, d] or NULL */
   float* grad_inverse_temperature; /* device [1] or NULL */
+  /* A temperature that is learnt: log 1/tau on the device, in place of inverse_temperature, which is not read then. It is not looked at
+   * by the host: where it is not finite, or its exponential is none of float32, so are the results. */
+  const float* log_inverse_temperature; /* device [1] or NULL */
+  float* grad_log_inverse_temperature;  /* device [1] or NULL; needs log_inverse_temperature */
 } tt_sampled_softmax_args;
 TT_API tt_status tt_sampled_softmax(tt_context* context, const tt_sampled_softmax_args* args);
 

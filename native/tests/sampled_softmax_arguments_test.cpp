@@ -1,6 +1,7 @@
 // Every bad argument of tt_sampled_softmax is named, with what came.
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <limits>
 
 #include "softmax_harness.h"
@@ -82,6 +83,32 @@ TEST_F(BadSampledSoftmax, SizesAndScalars) {
   args_.precision = 0;
   args_.candidates = nullptr;
   expect_bad("candidates", "NULL");
+}
+
+TEST_F(BadSampledSoftmax, GradientOfALearntTemperatureThatIsNotThere) {
+  float gradient = 0;
+  args_.grad_log_inverse_temperature = &gradient;
+  expect_bad("log_inverse_temperature", "NULL");
+  const float learnt = 0.5f;
+  args_.log_inverse_temperature = &learnt;
+  args_.inverse_temperature = -1;  // not read
+  EXPECT_EQ(tt_sampled_softmax(runner_.context(), &args_), TT_OK);
+}
+
+// A caller built with the header from before learnt temperatures: what lies behind its struct is not ours.
+TEST_F(BadSampledSoftmax, StructOfAnOlderHeader) {
+  ASSERT_EQ(tt_sampled_softmax(runner_.context(), &args_), TT_OK);
+  const double total = total_;
+  constexpr int32_t kFirst = offsetof(tt_sampled_softmax_args, log_inverse_temperature);
+  args_.struct_size = kFirst;
+  const float garbage = 3.0f;
+  args_.log_inverse_temperature = &garbage;
+  args_.grad_log_inverse_temperature = reinterpret_cast<float*>(1);
+  total_ = 0;
+  ASSERT_EQ(tt_sampled_softmax(runner_.context(), &args_), TT_OK);
+  EXPECT_EQ(total_, total);
+  args_.struct_size = kFirst - 1;
+  expect_bad("struct_size", std::to_string(kFirst - 1).c_str());
 }
 
 }  // namespace

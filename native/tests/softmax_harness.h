@@ -72,8 +72,9 @@ enum Wanted : unsigned {
 struct Result {
   std::vector<float> loss, log_sum_exp, grad_queries, grad_candidates, grad_inverse_temperature;
   std::vector<double> total;
+  std::vector<float> grad_log_inverse_temperature;  // of a learnt one
 
-  /// All bits, for comparisons of runs.
+  /// All bits that any temperature has, for comparisons of runs.
   std::string bits() const {
     std::string all;
     for (const auto* v :
@@ -126,6 +127,7 @@ class Runner {
     a.candidate_ids = b.in(in.ids);
     a.weights = b.in(in.weights);
     a.inverse_temperature = in.inverse_temperature;
+    a.log_inverse_temperature = b.in(in.log_inverse_temperature);
     a.scale = in.scale;
     a.precision = in.precision;
     a.loss = b.out(out.loss, in.n, wanted & kLoss);
@@ -134,6 +136,9 @@ class Runner {
     a.grad_queries = b.out(out.grad_queries, in.n * in.d, wanted & kGradQueries);
     a.grad_candidates = b.out(out.grad_candidates, in.m * in.d, wanted & kGradCandidates);
     a.grad_inverse_temperature = b.out(out.grad_inverse_temperature, 1, wanted & kGradTemperature);
+    a.grad_log_inverse_temperature =
+        b.out(out.grad_log_inverse_temperature, 1,
+              !in.log_inverse_temperature.empty() && (wanted & kGradTemperature) != 0);
     must(tt_sampled_softmax(context_, &a));
     b.collect();
     return out;

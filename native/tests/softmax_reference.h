@@ -21,6 +21,7 @@ struct Input {
   std::vector<int32_t> ids;                // [m] or empty
   std::vector<float> weights;              // [n] or empty
   float inverse_temperature = 20;
+  std::vector<float> log_inverse_temperature;  // [1]: a learnt one; empty: inverse_temperature
   float scale = 1;
   bool symmetric = false;
   int32_t precision = 0;  // tt_dtype

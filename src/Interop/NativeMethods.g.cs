@@ -435,6 +435,10 @@ public unsafe struct tt_sampled_softmax_args
     public float* grad_candidates;
     /// <summary>device [1] or NULL</summary>
     public float* grad_inverse_temperature;
+    /// <summary>device [1] or NULL</summary>
+    public float* log_inverse_temperature;
+    /// <summary>device [1] or NULL; needs log_inverse_temperature</summary>
+    public float* grad_log_inverse_temperature;
 }
 
 /// <summary>
@@ -654,6 +658,13 @@ public static unsafe partial class NativeMethods
     /// <summary>parameters, gradients [count], device; state1, state2 as in the table above (row-wise Adagrad is not dense: unsupported).</summary>
     [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern tt_status tt_dense_update(tt_context* context, tt_optimizer* optimizer, float* parameters, float* gradients, float* state1, float* state2, long count);
+
+    /// <summary>
+    /// values [count], device: those below low become low, those above high high; NaN stays. low &lt;= high, neither NaN. Keeps a
+    /// parameter within bounds after an update, as CLIP does with its temperature.
+    /// </summary>
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern tt_status tt_clip(tt_context* context, float low, float high, float* values, long count);
 
     /// <summary>y [n, out] = act(x [n, in] * weights^T + bias); weights [out, in], bias [out] or NULL, all device.</summary>
     [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]

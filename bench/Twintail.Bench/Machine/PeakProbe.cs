@@ -7,46 +7,64 @@ using System.Runtime.Intrinsics.X86;
 namespace Twintail.Bench.Machine;
 
 /// <summary>
-/// What the machine can do at most, measured: fused multiply-adds in registers, and copying memory. Fractions of peak refer to
-/// these, so they are taken on as many threads as the ops use, in the process that times them.
+/// What the machine can do at this moment, measured: fused multiply-adds in registers, or copying memory. Fractions of peak refer to
+/// these, so they are taken on as many threads as the ops use, in the process that times them, in turns with what is timed: where
+/// others use the same cores or memory, both are slower. A measurement takes 20 to 30 ms.
 /// </summary>
-internal static unsafe class PeakProbe
+internal sealed unsafe class PeakProbe : IDisposable
 {
-    private const int Repeats = 9;
+    private const int Repeats = 3;
+    private const nuint CopiedBytes = 128 << 20;
+    private readonly int _threads;
+    private readonly string _unit;
+    private readonly IntPtr[] _buffers;
 
-    public static bool HasAvx512 => Avx512F.IsSupported;
-
-    public static bool HasAvx2 => Fma.IsSupported;
-
-    /// <summary>float32 operations per second of all threads; a fused multiply-add counts as two.</summary>
-    /// <param name="threads">That run at once.</param>
-    /// <param name="wide">With AVX-512 instead of AVX2.</param>
-    public static double Flops(int threads, bool wide)
+    /// <summary>Prepares measurements of what work of this unit, "flop" or "byte", is held against.</summary>
+    public PeakProbe(int threads, string unit)
     {
-        const long Rounds = 2_000_000;
-        double seconds = Best(threads, _ => wide ? Fma512(Rounds) : Fma256(Rounds));
-        double flopsOfRound = wide ? 24 * 2 * Vector512<float>.Count : 12 * 2 * Vector256<float>.Count;
-        return threads * Rounds * flopsOfRound / seconds;
+        _threads = threads;
+        _unit = unit;
+        _buffers = new IntPtr[unit == "byte" ? 2 * threads : 0];
+        for (int i = 0; i < _buffers.Length; i++)
+        {
+            _buffers[i] = (IntPtr)NativeMemory.AlignedAlloc(CopiedBytes, 4096);
+            NativeMemory.Fill((void*)_buffers[i], CopiedBytes, (byte)i);
+        }
     }
 
-    /// <summary>Bytes per second, read and written together, of all threads copying 128 MiB each past the cache.</summary>
-    public static double CopyBytes(int threads)
+    /// <summary>
+    /// The limit of a contender, in units a second; null where there is none here: for the portable path, and for bfloat16, whose
+    /// instruction C# does not offer (the native bench has that peak).
+    /// </summary>
+    public double? Of(string? isa, string dtype) => _unit == "byte" ? CopyBytes() : (isa, dtype) switch
     {
-        const nuint Bytes = 128 << 20;
-        var buffers = new IntPtr[2 * threads];
-        for (int i = 0; i < buffers.Length; i++)
-        {
-            buffers[i] = (IntPtr)NativeMemory.AlignedAlloc(Bytes, 4096);
-            NativeMemory.Fill((void*)buffers[i], Bytes, (byte)i);
-        }
+        ("avx512", "float32") when Avx512F.IsSupported => Flops(wide: true),
+        ("avx2", "float32") when Fma.IsSupported => Flops(wide: false),
+        _ => null,
+    };
 
-        double seconds = Best(threads, thread => Copy((byte*)buffers[2 * thread], (byte*)buffers[(2 * thread) + 1], Bytes));
-        foreach (IntPtr buffer in buffers)
+    public void Dispose()
+    {
+        foreach (IntPtr buffer in _buffers)
         {
             NativeMemory.AlignedFree((void*)buffer);
         }
+    }
 
-        return threads * 2.0 * Bytes / seconds;
+    /// <summary>float32 operations per second of all threads; a fused multiply-add counts as two.</summary>
+    private double Flops(bool wide)
+    {
+        const long Rounds = 2_000_000;
+        double seconds = Best(_threads, _ => wide ? Fma512(Rounds) : Fma256(Rounds));
+        double flopsOfRound = wide ? 24 * 2 * Vector512<float>.Count : 12 * 2 * Vector256<float>.Count;
+        return _threads * Rounds * flopsOfRound / seconds;
+    }
+
+    /// <summary>Bytes per second, read and written together, of all threads copying 128 MiB each past the cache.</summary>
+    private double CopyBytes()
+    {
+        double seconds = Best(_threads, thread => Copy((byte*)_buffers[2 * thread], (byte*)_buffers[(2 * thread) + 1], CopiedBytes));
+        return _threads * 2.0 * CopiedBytes / seconds;
     }
 
     /// <summary>The shortest time that all threads took together, from a common start.</summary>

@@ -6,7 +6,8 @@ namespace Twintail.Bench.Running;
 /// <param name="Contender">Who.</param>
 /// <param name="Milliseconds">Time of each run.</param>
 /// <param name="AllocatedBytes">Median of the managed bytes that a run allocated, on any thread.</param>
-internal sealed record Timing(Contender Contender, IReadOnlyList<double> Milliseconds, double AllocatedBytes);
+/// <param name="Peaks">What the machine could do after each run, in units of the work a second; empty where there is no such limit.</param>
+internal sealed record Timing(Contender Contender, IReadOnlyList<double> Milliseconds, double AllocatedBytes, IReadOnlyList<double> Peaks);
 
 /// <summary>
 /// Times contenders in turns, so that whatever else the machine does hits all of them alike. They have run once before
@@ -24,21 +25,25 @@ internal sealed record Interleaver(int MinRounds, int MaxRounds, double Seconds)
     // Longer runs need no run before them that wakes threads and fills caches.
     private const double WarmUpBelowMilliseconds = 250;
 
-    public IReadOnlyList<Timing> Time(IReadOnlyList<Contender> contenders)
+    /// <param name="contenders">Whom.</param>
+    /// <param name="peak">What the machine can do at the moment, for a contender; null where there is no limit.</param>
+    public IReadOnlyList<Timing> Time(IReadOnlyList<Contender> contenders, Func<Contender, double?> peak)
     {
         var times = contenders.Select(_ => new List<double>()).ToArray();
         var bytes = contenders.Select(_ => new List<double>()).ToArray();
-        Round(contenders, 0, null, null);
+        var peaks = contenders.Select(_ => new List<double>()).ToArray();
+        Round(contenders, 0, null, null, null, peak);
         var clock = Stopwatch.StartNew();
         for (int round = 0; round < MinRounds || (round < MaxRounds && clock.Elapsed.TotalSeconds < Seconds); round++)
         {
-            Round(contenders, round, times, bytes);
+            Round(contenders, round, times, bytes, peaks, peak);
         }
 
-        return [.. contenders.Select((contender, i) => new Timing(contender, times[i], Statistics.Median(bytes[i])))];
+        return [.. contenders.Select((contender, i) => new Timing(contender, times[i], Statistics.Median(bytes[i]), peaks[i]))];
     }
 
-    private static void Round(IReadOnlyList<Contender> contenders, int round, List<double>[]? times, List<double>[]? bytes)
+    private static void Round(
+        IReadOnlyList<Contender> contenders, int round, List<double>[]? times, List<double>[]? bytes, List<double>[]? peaks, Func<Contender, double?> peak)
     {
         for (int turn = 0; turn < contenders.Count; turn++)
         {
@@ -58,6 +63,10 @@ internal sealed record Interleaver(int MinRounds, int MaxRounds, double Seconds)
             allocated = GC.GetTotalAllocatedBytes(precise: true) - allocated;
             times?[i].Add(elapsed);
             bytes?[i].Add(allocated);
+            if (peaks != null && contenders[i].Role == Role.Ours && peak(contenders[i]) is { } limit)
+            {
+                peaks[i].Add(limit);
+            }
         }
     }
 

@@ -45,17 +45,15 @@ internal static class MeasureCommand
     {
         using BenchCase @case = CaseFactory.Create(id, caseOptions);
         @case.Verify();
-        var before = Peaks.Measure(caseOptions.Threads, @case.Work.Unit);
+        using var probe = new PeakProbe(caseOptions.Threads, @case.Work.Unit);
         Interleaver interleaver = options.Quick ? new(3, 15, 1.5) : new(7, 41, 10);
-        IReadOnlyList<Timing> timings = interleaver.Time(@case.Contenders);
-        var peaks = before.Max(Peaks.Measure(caseOptions.Threads, @case.Work.Unit));
-        foreach (Timing timing in timings)
+        foreach (Timing timing in interleaver.Time(@case.Contenders, contender => probe.Of(contender.Isa, contender.Dtype)))
         {
-            JsonLines.Append(options.Get("records"), ToRecord(@case, timing, caseOptions.Threads, options.Get("settings"), peaks));
+            JsonLines.Append(options.Get("records"), ToRecord(@case, timing, caseOptions.Threads, options.Get("settings")));
         }
     }
 
-    private static TimingRecord ToRecord(BenchCase @case, Timing timing, int threads, string settings, Peaks peaks) => new()
+    private static TimingRecord ToRecord(BenchCase @case, Timing timing, int threads, string settings) => new()
     {
         Case = @case.Id.Case,
         N = @case.Id.N,
@@ -71,6 +69,6 @@ internal static class MeasureCommand
         AllocatedBytes = timing.AllocatedBytes,
         Work = @case.Work.Amount,
         Difference = @case.Differences.TryGetValue(timing.Contender.Name, out double difference) ? difference : null,
-        Peak = peaks.Of(@case.Work.Unit, timing.Contender.Isa, timing.Contender.Dtype),
+        Peaks = timing.Peaks,
     };
 }

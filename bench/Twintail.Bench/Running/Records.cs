@@ -36,11 +36,24 @@ internal sealed record TimingRecord
     /// <summary>What a run costs at least, in flops or bytes.</summary>
     public required double Work { get; init; }
 
-    /// <summary>The most of that the machine does in a second with these threads and this instruction set; null if not measured.</summary>
-    public double? Peak { get; init; }
+    /// <summary>
+    /// How much of that the machine could do in a second with these threads and this instruction set, measured after each run; empty where
+    /// not measured.
+    /// </summary>
+    public required IReadOnlyList<double> Peaks { get; init; }
 
     /// <summary>Largest relative difference of a result from the naive peer's; null for that peer.</summary>
     public double? Difference { get; init; }
+
+    /// <summary>The most that was measured; null if nothing was.</summary>
+    [JsonIgnore]
+    public double? Peak => Peaks.Count > 0 ? Peaks.Max() : null;
+
+    /// <summary>Median over the runs of what a run did a second over what the machine could do right after it.</summary>
+    [JsonIgnore]
+    public double? FractionOfPeak => Peaks.Count > 0
+        ? Statistics.Median(Milliseconds.Zip(Peaks, (milliseconds, peak) => Work / (milliseconds / 1000) / peak))
+        : null;
 
     [JsonIgnore]
     public double Median => Statistics.Median(Milliseconds);

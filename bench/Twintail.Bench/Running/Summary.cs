@@ -25,7 +25,7 @@ internal sealed record SummaryRow
 
     public double? MsMin { get; init; }
 
-    /// <summary>Least work / median time, as a share of what the machine does at most.</summary>
+    /// <summary>Least work / time, as a share of what the machine could do right after it: the median over the runs.</summary>
     public double? FractionOfPeak { get; init; }
 
     /// <summary>How many times as long the naive peer takes, with the settings that suit it best.</summary>
@@ -104,7 +104,7 @@ internal static class Summary
             Isa = best.Isa,
             MsMedian = Round(best.Median),
             MsMin = Round(ours.Min(record => record.Milliseconds.Min())),
-            FractionOfPeak = Round(best.Work / (best.Median / 1000) / best.Peak),
+            FractionOfPeak = Round(best.FractionOfPeak),
             TimesTorchsharpNaive = Round(Times(ours, timings, Role.Naive).Values.Min()),
             TimesTorchsharpBest = Round(Times(ours, timings, Role.Best).Values.Min()),
             TimesTorchsharpNaiveDefault = Round(Times(ours, timings, Role.Naive).Default),

@@ -31,11 +31,12 @@ struct Problem {
   float* grad_queries;
   float* grad_candidates;
   float* grad_inverse_temperature;
+  float* grad_log_inverse_temperature;
 };
 
 inline bool wants_gradient(const Problem& p) {
   return p.grad_queries != nullptr || p.grad_candidates != nullptr ||
-         p.grad_inverse_temperature != nullptr;
+         p.grad_inverse_temperature != nullptr || p.grad_log_inverse_temperature != nullptr;
 }
 
 void solve(Context& context, const Problem& problem);

@@ -57,7 +57,10 @@ void sampled_softmax(Context& context, const tt_sampled_softmax_args& args) {
   p.weights = args.weights;
   p.scale = args.weights != nullptr ? args.scale
                                     : static_cast<double>(args.scale) / static_cast<double>(args.n);
-  p.inverse_temperature = args.inverse_temperature;
+  p.inverse_temperature =
+      args.log_inverse_temperature != nullptr
+          ? static_cast<float>(std::exp(static_cast<double>(*args.log_inverse_temperature)))
+          : args.inverse_temperature;
   p.precision = args.precision;
   p.loss = args.loss;
   p.log_sum_exp = args.log_sum_exp;
@@ -65,6 +68,7 @@ void sampled_softmax(Context& context, const tt_sampled_softmax_args& args) {
   p.grad_queries = args.grad_queries;
   p.grad_candidates = args.grad_candidates;
   p.grad_inverse_temperature = args.grad_inverse_temperature;
+  p.grad_log_inverse_temperature = args.grad_log_inverse_temperature;
   loss::solve(context, p);
 }
 

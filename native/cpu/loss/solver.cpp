@@ -249,11 +249,18 @@ void Solver::finish_totals() {
     }
     *problem_.total = total;
   }
-  if (problem_.grad_inverse_temperature != nullptr) {
+  if (problem_.grad_inverse_temperature != nullptr ||
+      problem_.grad_log_inverse_temperature != nullptr) {
     const int64_t count = rows_wanted_ ? problem_.n : problem_.m;
     double sum = 0;
     for (int64_t i = 0; i < count; ++i) sum += along_[i];
-    *problem_.grad_inverse_temperature = static_cast<float>(sum * (largest_weight_ / kLift));
+    const double gradient = sum * (largest_weight_ / kLift);
+    if (problem_.grad_inverse_temperature != nullptr)
+      *problem_.grad_inverse_temperature = static_cast<float>(gradient);
+    if (problem_.grad_log_inverse_temperature != nullptr) {
+      *problem_.grad_log_inverse_temperature =
+          static_cast<float>(gradient * static_cast<double>(problem_.inverse_temperature));
+    }
   }
 }
 

@@ -191,6 +191,7 @@ __device__ void consume(Block<kWidth>& block, const Pass& p, int begin, int end)
   RowData<1> rows;
   load_rows<kMode>(rows, p, thread_row);
   const bool shifted = is_shifted<kMode>(p);
+  const float scale = *p.scale;
   // Two exponents at a time and registers of products under way are more than there are.
   constexpr bool kOverlap = kProducts && kMode != Mode::kGivenBoth;
   float u[1][kWidth / 8][4] = {};
@@ -211,7 +212,7 @@ __device__ void consume(Block<kWidth>& block, const Pass& p, int begin, int end)
     turns.pass(tile + 1 == end);
     products_wait<kOverlap ? 1 : 0>();
     settle(s[0]);
-    weigh<kMode>(s, rows, block.columns[stage], p.scale, p.ny - tile * kTileRows, thread_row,
+    weigh<kMode>(s, rows, block.columns[stage], scale, p.ny - tile * kTileRows, thread_row,
                  shifted);
     if constexpr (kMode == Mode::kSum) add_sums<1, kTileRows>(rows, s);
     if constexpr (kProducts) {

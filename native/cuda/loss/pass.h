@@ -31,7 +31,7 @@ struct Pass {
   const void* x;  // [nx] rows, as the engine packs them
   const void* y;  // [ny] rows
   int nx, ny;
-  float scale;
+  const float* scale;     // [1]: log2(e) / tau
   const float* addend_x;  // [nx], kGiven and kGivenBoth
   const float* addend_y;  // [ny]
   const int* shifted;  // kGiven: 0 if addend_y are all zero, which saves work; NULL: they are not

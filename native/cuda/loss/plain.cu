@@ -81,12 +81,13 @@ __global__ void __launch_bounds__(kThreads) plain_pass(Pass p, int d) {
   const int end = static_cast<int>(turns * (blockIdx.y + 1) / gridDim.y);
   const int64_t out = static_cast<int64_t>(blockIdx.y) * p.nx + x;
 
+  const float scale = *p.scale;
   float sum = 0.0f, most = -INFINITY;
   for (int turn = begin; turn < end; turn++) {
     const int first_y = turn * kTile, j = first_y + c;
     const bool exists = j < p.ny;
     const int y = exists ? j : p.ny - 1;
-    const float scaled = p.scale * cosine(tiles, p, d, first_x, first_y);
+    const float scaled = scale * cosine(tiles, p, d, first_x, first_y);
     const bool kept = exists && p.key_x[x] != p.key_y[y];
     float e = 0.0f, decay = 1.0f;
     if (kMode == Mode::kSum) {

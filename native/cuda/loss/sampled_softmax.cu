@@ -16,6 +16,7 @@ void sampled_softmax(Context& context, const tt_sampled_softmax_args* args) {
   p.weights = args->weights;
   p.scale = loss::row_scale(args->weights, args->scale, args->n);
   p.inverse_temperature = args->inverse_temperature;
+  p.log_inverse_temperature = args->log_inverse_temperature;
   p.bfloat16 = args->precision == TT_BFLOAT16;
   p.loss = args->loss;
   p.log_sum_exp = args->log_sum_exp;
@@ -23,6 +24,7 @@ void sampled_softmax(Context& context, const tt_sampled_softmax_args* args) {
   p.grad_queries = args->grad_queries;
   p.grad_candidates = args->grad_candidates;
   p.grad_inverse_temperature = args->grad_inverse_temperature;
+  p.grad_log_inverse_temperature = args->grad_log_inverse_temperature;
   loss::dispatch(context, p, "sampled_softmax");
 }
 

@@ -86,11 +86,11 @@ class Solver {
       : p_(problem),
         layout_(layout),
         memory_(memory),
-        scale_(kLog2E * problem.inverse_temperature),
+        device_knows_(problem.log_q != nullptr || problem.log_inverse_temperature != nullptr),
         stream_(stream) {
-    set_range(uncorrected_, scale_, 0.0, 0.0);
-    const bool gradient = p_.grad_queries != nullptr || p_.grad_candidates != nullptr ||
-                          p_.grad_inverse_temperature != nullptr;
+    set_range(expected_, p_.inverse_temperature, 0.0, 0.0);
+    const bool gradient =
+        p_.grad_queries != nullptr || p_.grad_candidates != nullptr || wants_temperature();
     columns_ = p_.grad_candidates != nullptr;
     rows_ = p_.grad_queries != nullptr || (gradient && !columns_);
   }
@@ -103,19 +103,23 @@ class Solver {
     } else {
       sum(memory_.q, memory_.c, p_.n, p_.m, memory_.bias, rows_);
     }
-    keep(finish_terms(p_, memory_, scale_, stream_));
+    keep(finish_terms(p_, memory_, stream_));
     if (rows_ && p_.symmetric) give(memory_.q, memory_.c, p_.n, p_.m, nullptr);
     if (rows_) finish(true);
     if (columns_) {
       give(memory_.c, memory_.q, p_.m, p_.n, p_.symmetric ? nullptr : memory_.bias);
       finish(false);
     }
-    if (p_.total != nullptr || p_.grad_inverse_temperature != nullptr)
+    if (p_.total != nullptr || wants_temperature())
       keep(finish_totals(p_, memory_, rows_ ? p_.n : p_.m, stream_));
     return status_;
   }
 
  private:
+  bool wants_temperature() const {
+    return p_.grad_inverse_temperature != nullptr || p_.grad_log_inverse_temperature != nullptr;
+  }
+
   void keep(cudaError_t status) {
     if (status_ == cudaSuccess) status_ = status;
   }
@@ -123,7 +127,7 @@ class Solver {
   void begin() {
     pack(p_.queries, p_.n, memory_.q);
     pack(p_.candidates, p_.m, memory_.c);
-    keep(prepare(p_, memory_, scale_, stream_));
+    keep(prepare(p_, memory_, stream_));
   }
 
   void pack(const float* rows, int64_t count, const Side& side) {
@@ -147,7 +151,7 @@ class Solver {
     pass.y = y.packed;
     pass.nx = static_cast<int>(nx);
     pass.ny = static_cast<int>(ny);
-    pass.scale = static_cast<float>(scale_);
+    pass.scale = &memory_.facts->pass_scale;
     pass.key_x = x.key;
     pass.key_y = y.key;
     pass.splits = x.splits;
@@ -161,13 +165,13 @@ class Solver {
     pass.addend_y = addend_y;
     pass.sums = x.sums;
     pass.products = products ? x.products : nullptr;
-    // Only the device knows log_q: the pass that does not fit returns at once.
-    if (p_.log_q != nullptr) pass.condition.flag = &memory_.facts->wide;
-    if (p_.log_q != nullptr || uncorrected_.wide == 0) {
+    // Where only the device knows the range, the pass that does not fit returns at once.
+    if (device_knows_) pass.condition.flag = &memory_.facts->wide;
+    if (device_knows_ || expected_.wide == 0) {
       pass.condition.value = 0;
       launch(pass, Mode::kSum);
     }
-    if (p_.log_q != nullptr || uncorrected_.wide != 0) {
+    if (device_knows_ || expected_.wide != 0) {
       pass.condition.value = 1;
       pass.maxima = x.maxima;
       launch(pass, Mode::kOnline);
@@ -187,7 +191,7 @@ class Solver {
     pass.positive_y = memory_.coefficient;
     pass.products = x.products;
     launch(pass, directed                 ? Mode::kGiven
-                 : uncorrected_.wide != 0 ? Mode::kGivenBoth
+                 : expected_.wide != 0 ? Mode::kGivenBoth
                                           : Mode::kGivenSum);
   }
 
@@ -219,15 +223,14 @@ class Solver {
     r.count = queries ? p_.n : p_.m;
     r.d = p_.d;
     r.width = layout_.width;
-    r.inverse_temperature = static_cast<double>(p_.inverse_temperature);
     keep(project(r, stream_));
   }
 
   const Problem& p_;
   const Layout& layout_;
   const Memory& memory_;
-  const double scale_;
-  Facts uncorrected_{};  // what the device will find where there is no log_q
+  const bool device_knows_;
+  Facts expected_{};  // what the device will find, unless only it knows
   cudaStream_t stream_;
   bool rows_ = false, columns_ = false;
   cudaError_t status_ = cudaSuccess;

@@ -28,6 +28,7 @@ struct Problem {
   const float* weights;      // or NULL
   double scale;              // w_i = scale * weights[i], or scale where weights is NULL
   float inverse_temperature;
+  const float* log_inverse_temperature;  // or NULL; else in place of inverse_temperature
   bool symmetric;  // n == m, no log_q, no positives: the mean of both directions
   bool bfloat16;   // operands in bfloat16, else float32
   float* loss;     // each output or NULL
@@ -36,6 +37,7 @@ struct Problem {
   float* grad_queries;
   float* grad_candidates;
   float* grad_inverse_temperature;
+  float* grad_log_inverse_temperature;
 };
 
 // What runs the passes: plain.h, tuned.h or hopper.h.

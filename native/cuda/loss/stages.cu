@@ -75,7 +75,7 @@ struct Most {
 
 // One block.
 __global__ void __launch_bounds__(kSummaryThreads)
-    facts_kernel(Problem p, double scale, Facts* facts) {
+    facts_kernel(Problem p, Facts* facts) {
   TT_SHARED(double, shared, [kSummaryThreads]);
   double largest = p.weights != nullptr ? 0.0 : 1.0;
   double least = p.log_q != nullptr ? INFINITY : 0.0, most = p.log_q != nullptr ? -INFINITY : 0.0;
@@ -94,7 +94,11 @@ __global__ void __launch_bounds__(kSummaryThreads)
   most = block_reduce(most, shared, Most());
   if (threadIdx.x != 0) return;
   facts->largest = fabs(p.scale) * largest;
-  set_range(*facts, scale, least, most);
+  const float inverse_temperature =
+      p.log_inverse_temperature != nullptr
+          ? static_cast<float>(exp(static_cast<double>(*p.log_inverse_temperature)))
+          : p.inverse_temperature;
+  set_range(*facts, inverse_temperature, least, most);
 }
 
 struct Term {
@@ -120,7 +124,7 @@ __device__ Negatives negatives_of(const Side& side, int64_t i, bool wide) {
 }
 
 // Loss, log-sum-exp, and the factors of both gradients. A warp a row.
-__global__ void __launch_bounds__(kThreads) terms_kernel(Problem p, Memory memory, double scale) {
+__global__ void __launch_bounds__(kThreads) terms_kernel(Problem p, Memory memory) {
   const int lane = static_cast<int>(ptx::lane_id());
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / 32;
   if (i >= p.n) return;  // the whole warp
@@ -134,7 +138,7 @@ __global__ void __launch_bounds__(kThreads) terms_kernel(Problem p, Memory memor
   const bool wide = facts.wide != 0;
   const double cosine = dot * memory.q.inverse_norm[i] * memory.c.inverse_norm[pos];
   const double correction = p.log_q != nullptr ? kLog2E * p.log_q[pos] : 0.0;
-  const double log2_positive = scale * cosine + facts.shift - correction;
+  const double log2_positive = facts.scale * cosine + facts.shift - correction;
   const Negatives row = negatives_of(memory.q, i, wide);
   const Term by_row = term_of(row.log2, log2_positive);
   const double relative = facts.largest > 0 ? weight_of(p, i) * (kLift / facts.largest) : 0.0;
@@ -158,7 +162,7 @@ __global__ void __launch_bounds__(kThreads) terms_kernel(Problem p, Memory memor
   memory.row_loss[i] = loss;
   if (p.loss != nullptr) p.loss[i] = static_cast<float>(loss);
   if (p.log_sum_exp != nullptr)
-    p.log_sum_exp[i] = static_cast<float>((scale * cosine - correction) * kLn2 + loss);
+    p.log_sum_exp[i] = static_cast<float>((facts.scale * cosine - correction) * kLn2 + loss);
 }
 
 __global__ void __launch_bounds__(kThreads) project_kernel(Projection p) {
@@ -180,7 +184,7 @@ __global__ void __launch_bounds__(kThreads) project_kernel(Projection p) {
   along = warp_sum(along);
   if (lane == 0 && p.along != nullptr) p.along[i] = along;
   if (p.out == nullptr) return;
-  const double factor = p.facts->largest / kLift * p.inverse_temperature * inverse;
+  const double factor = p.facts->largest / kLift * p.facts->inverse_temperature * inverse;
   for (int k = lane; k < p.d; k += 32) {
     const double unit = static_cast<double>(inverse) * p.x[i * p.d + k];
     p.out[i * p.d + k] = static_cast<float>(factor * (gradient(k) - along * unit));
@@ -199,12 +203,18 @@ __global__ void __launch_bounds__(kSummaryThreads)
     sum = block_reduce(sum, shared, Sum());
     if (threadIdx.x == 0) *p.total = sum;
   }
-  if (p.grad_inverse_temperature != nullptr) {
+  if (p.grad_inverse_temperature != nullptr || p.grad_log_inverse_temperature != nullptr) {
     double sum = 0.0;
     for (int64_t i = threadIdx.x; i < alongs; i += kSummaryThreads) sum += memory.along[i];
     sum = block_reduce(sum, shared, Sum());
-    if (threadIdx.x == 0)
-      *p.grad_inverse_temperature = static_cast<float>(sum * (memory.facts->largest / kLift));
+    if (threadIdx.x != 0) return;
+    const double gradient = sum * (memory.facts->largest / kLift);
+    if (p.grad_inverse_temperature != nullptr)
+      *p.grad_inverse_temperature = static_cast<float>(gradient);
+    if (p.grad_log_inverse_temperature != nullptr) {
+      *p.grad_log_inverse_temperature =
+          static_cast<float>(gradient * memory.facts->inverse_temperature);
+    }
   }
 }
 
@@ -214,19 +224,17 @@ dim3 blocks_for(int64_t threads) {
 
 }  // namespace
 
-cudaError_t prepare(const Problem& problem, const Memory& memory, double scale,
-                    cudaStream_t stream) {
-  const cudaError_t status = TT_LAUNCH(facts_kernel, dim3(1), dim3(kSummaryThreads), 0, stream,
-                                       problem, scale, memory.facts);
+cudaError_t prepare(const Problem& problem, const Memory& memory, cudaStream_t stream) {
+  const cudaError_t status =
+      TT_LAUNCH(facts_kernel, dim3(1), dim3(kSummaryThreads), 0, stream, problem, memory.facts);
   if (status != cudaSuccess) return status;
   const int64_t longest = hopper::padded_rows(problem.n > problem.m ? problem.n : problem.m);
   return TT_LAUNCH(prepare_kernel, blocks_for(longest), dim3(kThreads), 0, stream, problem, memory);
 }
 
-cudaError_t finish_terms(const Problem& problem, const Memory& memory, double scale,
-                         cudaStream_t stream) {
+cudaError_t finish_terms(const Problem& problem, const Memory& memory, cudaStream_t stream) {
   return TT_LAUNCH(terms_kernel, blocks_for(problem.n * 32), dim3(kThreads), 0, stream, problem,
-                   memory, scale);
+                   memory);
 }
 
 cudaError_t project(const Projection& projection, cudaStream_t stream) {

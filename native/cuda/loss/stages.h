@@ -12,12 +12,19 @@ constexpr double kLog2E = 1.4426950408889634;
 struct Facts {
   double largest;  // |w_i|
   double shift;    // of exponents, which are kept in units of log 2
+  double scale;    // log2(e) / tau
   int wide;        // the exponents' range is too wide for a constant shift
+  float inverse_temperature;
+  float pass_scale;  // scale, for the passes
 };
 
 // As on the CPU: unit rows bound every exponent, and 2^104 leaves room for sums over 2^20 columns.
-__host__ __device__ inline void set_range(Facts& facts, double scale, double least_log_q,
-                                          double most_log_q) {
+__host__ __device__ inline void set_range(Facts& facts, float inverse_temperature,
+                                          double least_log_q, double most_log_q) {
+  const double scale = kLog2E * static_cast<double>(inverse_temperature);
+  facts.inverse_temperature = inverse_temperature;
+  facts.scale = scale;
+  facts.pass_scale = static_cast<float>(scale);
   const double most = scale - kLog2E * least_log_q, least = -scale - kLog2E * most_log_q;
   facts.wide = most - least > 208.0 ? 1 : 0;
   facts.shift = facts.wide != 0 ? 0.0 : -0.5 * (most + least);
@@ -38,13 +45,11 @@ struct Memory {
   Facts* facts;
 };
 
-// Facts of all rows, then keys, biases and what starts as zero. scale: log2(e) / tau.
-cudaError_t prepare(const Problem& problem, const Memory& memory, double scale,
-                    cudaStream_t stream);
+// Facts of all rows, then keys, biases and what starts as zero.
+cudaError_t prepare(const Problem& problem, const Memory& memory, cudaStream_t stream);
 
 // Loss, log-sum-exp and the factors of both gradients from the sums of the passes.
-cudaError_t finish_terms(const Problem& problem, const Memory& memory, double scale,
-                         cudaStream_t stream);
+cudaError_t finish_terms(const Problem& problem, const Memory& memory, cudaStream_t stream);
 
 // From products to a gradient: g = products (times factor, plus the positive, for directed rows), then
 // through the norm: out = out_factor inverse (g - (g . u) u), u = inverse x.
@@ -62,7 +67,6 @@ struct Projection {
   double* along;  // [count], or NULL
   int64_t count;
   int d, width;
-  double inverse_temperature;
 };
 cudaError_t project(const Projection& projection, cudaStream_t stream);
 

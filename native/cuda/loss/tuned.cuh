@@ -259,6 +259,7 @@ __global__ void __launch_bounds__(kThreads, 2) tuned_pass(Pass p) {
   RowData<S::kRowTiles> rows;
   load_rows<kMode>(rows, p, thread_row);
   const bool shifted = is_shifted<kMode>(p);
+  const float scale = *p.scale;
 
   float u[S::kRowTiles][kWidth / 8][4] = {};
   for (int tile = begin; tile < end; tile++) {
@@ -269,7 +270,7 @@ __global__ void __launch_bounds__(kThreads, 2) tuned_pass(Pass p) {
     const __nv_bfloat16* moving = y + tile % 2 * S::kElementsY;
     float s[S::kRowTiles][S::kColumns / 8][4] = {};
     multiply_scores<kWidth, kParts>(s, x + warp_row * S::kStride, moving);
-    weigh<kMode>(s, rows, columns[tile % 2], p.scale, p.ny - tile * S::kColumns, thread_row,
+    weigh<kMode>(s, rows, columns[tile % 2], scale, p.ny - tile * S::kColumns, thread_row,
                  shifted);
     if constexpr (kMode == Mode::kOnline)
       follow_maximum<S::kRowTiles, S::kColumns, kWidth>(s, u, rows);

@@ -94,13 +94,12 @@ class OnePass {
     values_ = simt_test::random_floats(rows, 21, 0.0f, 1.0f);
     pass_.nx = kRows;
     pass_.ny = ny;
-    pass_.scale = 20.0f;
     pass_.splits = splits;
   }
 
   std::string bits() const {
     const DeviceArray<int> keys(keys_), positions(positions_);
-    const DeviceArray<float> values(values_);
+    const DeviceArray<float> values(values_), scale(std::vector<float>{20.0f});
     const auto outputs = static_cast<std::size_t>(pass_.splits * kRows);
     const DeviceArray<float> sums(outputs), maxima(outputs),
         products(outputs * static_cast<std::size_t>(width_));
@@ -108,6 +107,7 @@ class OnePass {
     Pass p = pass_;
     p.x = x_->get();
     p.y = y_->get();
+    p.scale = scale.get();
     p.key_x = p.key_y = keys.get();
     p.addend_x = p.addend_y = p.factor_x = p.factor_y = p.positive_y = values.get();
     p.position_y = positions.get();

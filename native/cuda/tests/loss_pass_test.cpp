@@ -95,7 +95,7 @@ Results run_pass(const Inputs& in, const Case& c) {
   const DeviceArray<float> addend_x(in.addend_x), addend_y(in.addend_y), factor_x(in.factor_x),
       factor_y(in.factor_y);
   const DeviceArray<int> key_x(in.key_x), key_y(in.key_y), position_y(in.position_y);
-  const DeviceArray<float> positive_y(in.positive_y);
+  const DeviceArray<float> positive_y(in.positive_y), scale(std::vector<float>{c.scale});
   const bool zeros =
       std::all_of(in.addend_y.begin(), in.addend_y.end(), [](float a) { return a == 0; });
   const DeviceArray<int> shifted(std::vector<int>{zeros ? 0 : 1});
@@ -107,7 +107,7 @@ Results run_pass(const Inputs& in, const Case& c) {
   p.y = in.y.packed.get();
   p.nx = c.nx;
   p.ny = c.ny;
-  p.scale = c.scale;
+  p.scale = scale.get();
   p.addend_x = addend_x.get();
   p.addend_y = addend_y.get();
   p.shifted = shifted.get();

@@ -101,9 +101,9 @@ internal sealed class TrainerTests : TrainerFixture
     }
 
     [Test]
-    public void ALossThatIsNotFiniteEndsTheTrainingAndKeepsTheCheckpoint()
+    public void ALossThatIsNotFiniteEndsTheTrainingAndKeepsTheCheckpoint([Values] bool learnTemperature)
     {
-        TrainingOptions options = Small() with { DenseOptimizer = OptimizerKind.Sgd, DenseLearningRate = 1e38f, Augmentation = Transforms.None, LearnTemperature = false };
+        TrainingOptions options = Small() with { DenseOptimizer = OptimizerKind.Sgd, DenseLearningRate = 1e38f, Augmentation = Transforms.None, LearnTemperature = learnTemperature };
         using var trainer = new Trainer(Device, Data(), options, Folder("run"));
 
         TrainingDivergedException error = Assert.Throws<TrainingDivergedException>(() => trainer.Run())!;

@@ -188,6 +188,12 @@ public sealed unsafe class SampledSoftmaxArguments
     /// <summary>Output [1]: gradient of the total by 1/τ.</summary>
     public DeviceBuffer<float>? GradInverseTemperature { get; set; }
 
+    /// <summary>[1]: a temperature that is learnt, as log 1/τ, in place of <see cref="InverseTemperature"/>; null: that.</summary>
+    public DeviceBuffer<float>? LogInverseTemperature { get; set; }
+
+    /// <summary>Output [1]: gradient of the total by log 1/τ; needs <see cref="LogInverseTemperature"/>.</summary>
+    public DeviceBuffer<float>? GradLogInverseTemperature { get; set; }
+
     internal tt_sampled_softmax_args ToNative(Device device)
     {
         long queryElements = Guard.Elements(N, D, "n", "d");
@@ -212,6 +218,8 @@ public sealed unsafe class SampledSoftmaxArguments
             grad_queries = Guard.PointerOrNull(device, GradQueries, queryElements, "grad_queries"),
             grad_candidates = Guard.PointerOrNull(device, GradCandidates, candidateElements, "grad_candidates"),
             grad_inverse_temperature = Guard.PointerOrNull(device, GradInverseTemperature, 1, "grad_inverse_temperature"),
+            log_inverse_temperature = Guard.PointerOrNull(device, LogInverseTemperature, 1, "log_inverse_temperature"),
+            grad_log_inverse_temperature = Guard.PointerOrNull(device, GradLogInverseTemperature, 1, "grad_log_inverse_temperature"),
         };
     }
 }

@@ -37,7 +37,6 @@ internal sealed unsafe class StepBuffers : IDisposable
         Columns = device.Allocate<int>(maxBatch + mixed);
         SelfItems = device.Allocate<int>(self);
         ParameterGradients = device.Allocate<float>(network.Parameters.Length);
-        TemperatureGradient = device.Allocate<float>(1);
         _losses = device.Allocate<double>(_hostLosses.Length);
         if (options.Correction == Correction.LogQ)
         {
@@ -65,8 +64,6 @@ internal sealed unsafe class StepBuffers : IDisposable
     public DeviceBuffer<int> SelfItems { get; }
 
     public DeviceBuffer<float> ParameterGradients { get; }
-
-    public DeviceBuffer<float> TemperatureGradient { get; }
 
     public tt_gather_view* UserViews => &_native->User;
 
@@ -96,7 +93,7 @@ internal sealed unsafe class StepBuffers : IDisposable
     /// <summary>Fetches log q of the columns.</summary>
     public void GatherLogQ(int columns) => _logQ?.Gather(Columns.Pointer, columns);
 
-    public tt_sampled_softmax_args MainLoss(int n, int columns, float inverseTemperature, long step) => new()
+    public tt_sampled_softmax_args MainLoss(int n, int columns, StepOptimizers optimizers, long step) => new()
     {
         n = n,
         m = columns,
@@ -105,13 +102,14 @@ internal sealed unsafe class StepBuffers : IDisposable
         candidates = Item.Outputs,
         log_q = _logQ == null ? null : _logQ.Values,
         candidate_ids = Columns.Pointer,
-        inverse_temperature = inverseTemperature,
+        inverse_temperature = _network.InverseTemperature,
         scale = 1,
         precision = (int)_options.Precision,
         total = _losses.Pointer + (step % TrainingStep.LossWindow),
         grad_queries = User.OutputGradients,
         grad_candidates = Item.OutputGradients,
-        grad_inverse_temperature = _options.LearnTemperature ? TemperatureGradient.Pointer : null,
+        log_inverse_temperature = _options.LearnTemperature ? optimizers.LogInverseTemperature : null,
+        grad_log_inverse_temperature = _options.LearnTemperature ? optimizers.LogInverseTemperatureGradient : null,
     };
 
     public tt_contrastive_args SelfLoss(int columns, long step)
@@ -154,7 +152,6 @@ internal sealed unsafe class StepBuffers : IDisposable
         Columns.Dispose();
         SelfItems.Dispose();
         ParameterGradients.Dispose();
-        TemperatureGradient.Dispose();
         _losses.Dispose();
         _logQ?.Dispose();
         _correlated.Free();

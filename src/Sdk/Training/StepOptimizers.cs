@@ -15,7 +15,7 @@ internal sealed unsafe class StepOptimizers : IDisposable
     private readonly tt_optimizer _dense;
     private readonly DeviceBuffer<float> _state1;
     private readonly DeviceBuffer<float> _state2;
-    private readonly DeviceBuffer<float> _temperature; // log 1/τ, its gradient, state 1, state 2
+    private readonly DeviceBuffer<float> _temperature; // log 1/τ, its gradient, state 1, state 2; unused unless it is learnt
 
     public StepOptimizers(Network network, TrainingOptions options)
     {
@@ -27,8 +27,16 @@ internal sealed unsafe class StepOptimizers : IDisposable
         _state1 = network.Device.Allocate<float>(dense.State1Length(1, count));
         _state2 = network.Device.Allocate<float>(dense.State2Length(1, count));
         _temperature = network.Device.Allocate<float>(4);
-        SetTemperature(0, (float)Math.Log(network.InverseTemperature));
+        Span<float> start = stackalloc float[1];
+        start[0] = (float)Math.Log(network.InverseTemperature);
+        _temperature.CopyFrom(start, 0);
     }
+
+    /// <summary>log 1/τ on the device, which <see cref="Temperature"/> moves.</summary>
+    public float* LogInverseTemperature => _temperature.Pointer;
+
+    /// <summary>Where the main loss is to write its gradient.</summary>
+    public float* LogInverseTemperatureGradient => _temperature.Pointer + 1;
 
     /// <summary>The rule of the embedding tables, which the network needs for their states.</summary>
     public static Optimizer SparseRule(TrainingOptions options) =>
@@ -49,23 +57,22 @@ internal sealed unsafe class StepOptimizers : IDisposable
         EmbeddingGather.Update(
             _network.Device, At(_sparse, step, rate), table, _network.NativeEmbeddings, _network.Embeddings.Length, views, viewCount);
 
-    /// <summary>
-    /// One step on log 1/τ, of which the network takes 1/τ. With x = log 1/τ, dL/dx = dL/d(1/τ) · 1/τ. The value goes over the host,
-    /// since it is an argument of the loss.
-    /// </summary>
-    public void Temperature(DeviceBuffer<float> gradientOfInverse, long step, float rate)
+    /// <summary>One step on log 1/τ, which is then cut to its bounds.</summary>
+    public void Temperature(long step, float rate)
     {
-        Span<float> value = stackalloc float[1];
-        gradientOfInverse.CopyTo(value);
-        SetTemperature(1, value[0] * _network.InverseTemperature);
         tt_optimizer rule = At(_dense, step, rate);
         rule.weight_decay = 0;
         float* at = _temperature.Pointer;
         DenseUpdate.Invoke(_network.Device, rule, at, at + 1, at + 2, at + 3, 1);
+        Clip.Invoke(_network.Device, MinLogInverse, MaxLogInverse, at, 1);
+    }
+
+    /// <summary>Lets the network know the temperature that the device has learnt. Waits for the device.</summary>
+    public void ReadTemperature()
+    {
+        Span<float> value = stackalloc float[1];
         _temperature.CopyTo(value);
-        float bounded = Math.Max(MinLogInverse, Math.Min(MaxLogInverse, value[0]));
-        SetTemperature(0, bounded);
-        _network.InverseTemperature = (float)Math.Exp(bounded);
+        _network.InverseTemperature = (float)Math.Exp(value[0]);
     }
 
     /// <summary>All states, for a checkpoint.</summary>
@@ -144,11 +151,4 @@ internal sealed unsafe class StepOptimizers : IDisposable
     }
 
     private static float* Pointer(DeviceBuffer<float> buffer) => buffer.Length == 0 ? null : buffer.Pointer;
-
-    private void SetTemperature(int index, float value)
-    {
-        Span<float> one = stackalloc float[1];
-        one[0] = value;
-        _temperature.CopyFrom(one, index);
-    }
 }

@@ -207,7 +207,7 @@ public sealed partial class Trainer : IDisposable
         progress?.Report(report);
     }
 
-    /// <summary>Adds the losses of the steps since the last reading to the epoch's sums, in step order.</summary>
+    /// <summary>Adds the losses of the steps since the last reading to the epoch's sums, in step order; reads a learnt temperature.</summary>
     private void ReadLosses()
     {
         int count = (int)(_state.Step - _stepsRead);
@@ -231,6 +231,10 @@ public sealed partial class Trainer : IDisposable
 
         _state.Summed += count;
         _stepsRead = _state.Step;
+        if (Options.LearnTemperature)
+        {
+            _step.Optimizers.ReadTemperature();
+        }
     }
 
     private void KeepBest()

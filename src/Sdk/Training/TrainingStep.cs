@@ -68,7 +68,7 @@ internal sealed unsafe class TrainingStep : IDisposable
 
         // 3. L = mean L_main + α mean L_self, with the gradients of all final vectors.
         _buffers.GatherLogQ(columns);
-        SampledSoftmax.Invoke(device, _buffers.MainLoss(n, columns, _network.InverseTemperature, step));
+        SampledSoftmax.Invoke(device, _buffers.MainLoss(n, columns, _optimizers, step));
         if (_self > 0)
         {
             Contrastive.Invoke(device, _buffers.SelfLoss(columns, step));
@@ -83,7 +83,7 @@ internal sealed unsafe class TrainingStep : IDisposable
         _optimizers.Sparse(_network.Items, _buffers.ItemViews, _buffers.ItemViewCount, step, rate);
         if (_options.LearnTemperature)
         {
-            _optimizers.Temperature(_buffers.TemperatureGradient, step, rate);
+            _optimizers.Temperature(step, rate);
         }
     }
 
