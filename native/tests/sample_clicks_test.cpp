@@ -141,7 +141,8 @@ TEST(ClickOrder, OfManyClicks) {
 
 // How far counts are from equal ones: a standard normal number where they come from equal probabilities.
 double deviation(const std::vector<int64_t>& counts) {
-  const double total = static_cast<double>(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
+  const double total =
+      static_cast<double>(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
   const double each = total / static_cast<double>(counts.size());
   double chi_square = 0;
   for (const int64_t count : counts) {

@@ -190,9 +190,9 @@ class Solver {
     pass.position_y = memory_.position;
     pass.positive_y = memory_.coefficient;
     pass.products = x.products;
-    launch(pass, directed                 ? Mode::kGiven
+    launch(pass, directed              ? Mode::kGiven
                  : expected_.wide != 0 ? Mode::kGivenBoth
-                                          : Mode::kGivenSum);
+                                       : Mode::kGivenSum);
   }
 
   void launch(const Pass& pass, Mode mode) {

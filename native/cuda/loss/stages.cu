@@ -74,8 +74,7 @@ struct Most {
 };
 
 // One block.
-__global__ void __launch_bounds__(kSummaryThreads)
-    facts_kernel(Problem p, Facts* facts) {
+__global__ void __launch_bounds__(kSummaryThreads) facts_kernel(Problem p, Facts* facts) {
   TT_SHARED(double, shared, [kSummaryThreads]);
   double largest = p.weights != nullptr ? 0.0 : 1.0;
   double least = p.log_q != nullptr ? INFINITY : 0.0, most = p.log_q != nullptr ? -INFINITY : 0.0;

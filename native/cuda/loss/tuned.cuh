@@ -270,8 +270,7 @@ __global__ void __launch_bounds__(kThreads, 2) tuned_pass(Pass p) {
     const __nv_bfloat16* moving = y + tile % 2 * S::kElementsY;
     float s[S::kRowTiles][S::kColumns / 8][4] = {};
     multiply_scores<kWidth, kParts>(s, x + warp_row * S::kStride, moving);
-    weigh<kMode>(s, rows, columns[tile % 2], scale, p.ny - tile * S::kColumns, thread_row,
-                 shifted);
+    weigh<kMode>(s, rows, columns[tile % 2], scale, p.ny - tile * S::kColumns, thread_row, shifted);
     if constexpr (kMode == Mode::kOnline)
       follow_maximum<S::kRowTiles, S::kColumns, kWidth>(s, u, rows);
     if constexpr (kMode == Mode::kSum || kMode == Mode::kOnline)
