@@ -220,6 +220,7 @@ Task("Cuda")
     {
         Information($"---- {file.GetFilename()}");
         Run("bash", "native/cuda/report-resources.sh", file.FullPath, HotKernels);
+        Run("bash", "native/cuda/report-waits.sh", file.FullPath);
     }
 });
 

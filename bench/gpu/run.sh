@@ -134,6 +134,9 @@ if [[ -z $plugin ]]; then
   fi
 fi
 [[ -f $plugin ]] || die "the build made no libtwintail_cuda.so"
+# Whether this compiler lets the wgmma kernels overlap exponentials with products.
+waits=$(within 20 bash "$root/native/cuda/report-waits.sh" "$plugin" 2>&1 | grep '^report-waits' | tail -1) || true
+echo "---- ${waits:=report-waits: unknown}"
 export TWINTAIL_CUDA_PLUGIN=$plugin
 library=$core/lib/libtwintail.so
 export TWINTAIL_LIBRARY=$library # for the C# programs, which come with a core of their own
@@ -204,8 +207,8 @@ if skipped tests; then echo "op tests are left out"; else test_kernels; fi
 # ---- times: a process and a share of the time for each group, so that one that fails costs no other its results
 cd "$root/bench/gpu"
 rm -f "$out/$name.json"
-about=$(python3 -c 'import json, sys; print(json.dumps(dict(zip(("driver", "toolkit", "commit"), sys.argv[1:]))))' "$driver" "$toolkit" \
-  "$(git -C "$root" describe --always --dirty 2> /dev/null || true)")
+about=$(python3 -c 'import json, sys; print(json.dumps(dict(zip(("driver", "toolkit", "commit", "waits"), sys.argv[1:]))))' "$driver" "$toolkit" \
+  "$(git -C "$root" describe --always --dirty 2> /dev/null || true)" "$waits")
 later=0
 skipped sanitizer || ! command -v compute-sanitizer > /dev/null || later=70
 [[ -z $managed ]] || skipped managed || later=$((later + 60))

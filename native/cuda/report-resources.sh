@@ -5,7 +5,7 @@
 #
 # HOT: an extended regular expression. A kernel whose name matches it and that keeps anything in local
 # memory or on the stack (spilled registers, arrays indexed at run time) makes the exit code 1. Without HOT
-# nothing fails. cuobjdump and cu++filt come from the toolkit of `nvcc` ($CUDACXX, the private prefix, PATH).
+# nothing fails. cuobjdump and cu++filt are found by tool-paths.sh.
 set -euo pipefail
 
 (($# >= 1 && $# <= 2)) || { echo "usage: report-resources.sh LIBRARY [HOT]" >&2; exit 2; }
@@ -13,19 +13,7 @@ library=$1
 hot=${2:-}
 [[ -r $library ]] || { echo "report-resources: error: cannot read $library" >&2; exit 2; }
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-find_tool() {
-    local nvcc=${CUDACXX:-} candidate
-    for candidate in "${nvcc:+$(dirname "$nvcc")/$1}" "$here/../../artifacts/toolkit/cuda-12.4/bin/$1" \
-        "$(type -P "$1")" "/usr/local/cuda/bin/$1"; do
-        if [[ -n $candidate && -x $candidate ]]; then
-            echo "$candidate"
-            return
-        fi
-    done
-    echo "report-resources: error: no $1 (install-toolkit.sh brings it)" >&2
-    exit 2
-}
+source "$(dirname "${BASH_SOURCE[0]}")/tool-paths.sh"
 cuobjdump=$(find_tool cuobjdump)
 filter=$(find_tool cu++filt)
 

@@ -161,6 +161,24 @@ internal sealed class SampledSoftmaxTests : OpFixture
         }
     }
 
+    [TestCase(.3f)]
+    [TestCase(.004f)]
+    public void ALearntTemperatureIsReadFromTheDevice(float temperature)
+    {
+        float learnt = -MathF.Log(temperature);
+        Problem problem = Problem.WithEverything(Draw.Fresh(), 40, 57, 24, temperature) with { InverseTemperature = (float)Math.Exp(learnt) };
+        Outputs byValue = problem.Run(Device);
+        Outputs byDevice = (problem with { LogInverseTemperature = learnt }).Run(Device);
+        for (int which = 0; which < 5; which++)
+        {
+            Assert.That(Bits.Of(byDevice.All[which]), Is.EqualTo(Bits.Of(byValue.All[which])), $"output {which}");
+        }
+
+        // The last output is then the gradient of the logarithm.
+        float gradient = byValue.GradInverseTemperature[0] * problem.InverseTemperature;
+        Assert.That(byDevice.GradInverseTemperature[0], Is.EqualTo(gradient).Within(3e-7 * Math.Abs(gradient)));
+    }
+
     [Test]
     public void BadArgumentsAreNamed()
     {
@@ -189,6 +207,7 @@ internal sealed class SampledSoftmaxTests : OpFixture
         Refused("grad_candidates", () => Call(With(Make(), a => a.GradCandidates = small)));
         Refused("queries", () => Call(new SampledSoftmaxArguments(4, 8, 4, null!, rows, 10)));
         Refused("n", () => Call(Make(n: long.MaxValue / 2)));
+        Refused("log_inverse_temperature", () => Call(With(Make(), a => a.GradLogInverseTemperature = small)));
         Refused("temperature", () => SampledSoftmax.Compute(Device, 2, [1, 0], [1, 0], temperature: 0));
         Refused("queries", () => SampledSoftmax.Compute(Device, 2, [1, 0, 1], [1, 0], temperature: 1));
         using Device other = Device.Cpu(1);
@@ -228,6 +247,9 @@ internal sealed class SampledSoftmaxTests : OpFixture
         public float Scale { get; init; } = 1;
 
         public Precision Precision { get; init; }
+
+        /// <summary>In place of <see cref="InverseTemperature"/>, whose gradient is that by this then.</summary>
+        public float? LogInverseTemperature { get; init; }
 
         public float[]? LogQ { get; init; }
 
@@ -279,7 +301,9 @@ internal sealed class SampledSoftmaxTests : OpFixture
             using DeviceBuffer<float> gradQueries = device.Allocate<float>(N * D);
             using DeviceBuffer<float> gradCandidates = device.Allocate<float>(M * D);
             using DeviceBuffer<float> gradInverse = device.Allocate<float>(1);
-            SampledSoftmax.Compute(device, new SampledSoftmaxArguments(N, M, D, queries, candidates, InverseTemperature)
+            using DeviceBuffer<float>? learnt = LogInverseTemperature is { } logarithm ? device.Upload(new[] { logarithm }) : null;
+            DeviceBuffer<float>? gradTemperature = only is -1 or 5 ? gradInverse : null;
+            SampledSoftmax.Compute(device, new SampledSoftmaxArguments(N, M, D, queries, candidates, learnt == null ? InverseTemperature : float.NaN)
             {
                 Scale = Scale,
                 Precision = Precision,
@@ -292,7 +316,9 @@ internal sealed class SampledSoftmaxTests : OpFixture
                 Total = only is -1 or 2 ? total : null,
                 GradQueries = only is -1 or 3 ? gradQueries : null,
                 GradCandidates = only is -1 or 4 ? gradCandidates : null,
-                GradInverseTemperature = only is -1 or 5 ? gradInverse : null,
+                GradInverseTemperature = learnt == null ? gradTemperature : null,
+                LogInverseTemperature = learnt,
+                GradLogInverseTemperature = learnt == null ? null : gradTemperature,
             });
             return new Outputs(
                 loss.ToArray(), logSumExp.ToArray(), total.ToArray(), gradQueries.ToArray(), gradCandidates.ToArray(), gradInverse.ToArray());
