@@ -58,7 +58,7 @@ tt_status tt_sample_clicks(tt_context* context, uint64_t seed, uint32_t purpose,
   return tt::guard([&] {
     tt::Session& session = tt::session_of(context);
     tt::check::between("epoch", epoch, 0, tt::kMostSteps - 1);
-    tt::check::between("count", count, 1, int64_t{1} << 62);
+    tt::check::between("count", count, 1, int64_t{1} << 60);
     tt::check::addressable("count", count, 1, 4);
     tt::check::between("start", start, 0, count);
     tt::check::between("n", n, 0, count - start);

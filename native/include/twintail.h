@@ -207,7 +207,7 @@ TT_API tt_status tt_fill_uniform(tt_context* context, uint64_t seed, uint32_t pu
 TT_API tt_status tt_sample_rows(tt_context* context, uint64_t seed, uint32_t purpose, int64_t step, int64_t bound, int64_t n,
                                 int32_t* out);
 /* The n clicks from `start` on in the order of an epoch, which is a permutation of all: out_users[i] = users[at(start + i)],
- * out_items[i] = items[at(start + i)]. users, items [count], out_users, out_items [n], device; 1 <= count <= 2^62, start + n <= count.
+ * out_items[i] = items[at(start + i)]. users, items [count], out_users, out_items [n], device; 1 <= count <= 2^60, start + n <= count.
  * Every place is found by itself: no order is stored, and whatever is drawn of it, in parts or as a whole, is the same.
  *   at(x): x = shuffle(x), again while x >= count.
  *   shuffle permutes the numbers of b = max(6, bits of count - 1) bits: low(x), the lowest floor(b / 2), and high(x), the others,

@@ -95,7 +95,7 @@ TEST_P(SampleClicksTest, BadArguments) {
   EXPECT_BAD_ARGUMENT(sample(-1, 4, 0, 4), "epoch");
   EXPECT_BAD_ARGUMENT(sample(int64_t{1} << 48, 4, 0, 4), "epoch");
   EXPECT_BAD_ARGUMENT(sample(0, 0, 0, 0), "count");
-  EXPECT_BAD_ARGUMENT(sample(0, (int64_t{1} << 62) + 1, 0, 1), "count");
+  EXPECT_BAD_ARGUMENT(sample(0, (int64_t{1} << 60) + 1, 0, 1), "count");
   EXPECT_BAD_ARGUMENT(sample(0, 4, -1, 1), "start");
   EXPECT_BAD_ARGUMENT(sample(0, 4, 5, 0), "start");
   EXPECT_BAD_ARGUMENT(sample(0, 4, 2, 3), "n");

@@ -602,7 +602,7 @@ public static unsafe partial class NativeMethods
 
     /// <summary>
     /// The n clicks from `start` on in the order of an epoch, which is a permutation of all: out_users[i] = users[at(start + i)],
-    /// out_items[i] = items[at(start + i)]. users, items [count], out_users, out_items [n], device; 1 &lt;= count &lt;= 2^62, start + n &lt;= count.
+    /// out_items[i] = items[at(start + i)]. users, items [count], out_users, out_items [n], device; 1 &lt;= count &lt;= 2^60, start + n &lt;= count.
     /// Every place is found by itself: no order is stored, and whatever is drawn of it, in parts or as a whole, is the same.
     /// at(x): x = shuffle(x), again while x &gt;= count.
     /// shuffle permutes the numbers of b = max(6, bits of count - 1) bits: low(x), the lowest floor(b / 2), and high(x), the others,

@@ -89,7 +89,7 @@ public static unsafe class DeviceRandom
     /// <param name="n">Number of places.</param>
     /// <param name="outUsers">[n].</param>
     /// <param name="outItems">[n].</param>
-    /// <exception cref="BadArgumentException">epoch is not in [0, 2^48), count not in [1, 2^62], or the places go beyond count.</exception>
+    /// <exception cref="BadArgumentException">epoch is not in [0, 2^48), count not in [1, 2^60], or the places go beyond count.</exception>
     public static void SampleClicks(
         Device device, ulong seed, uint purpose, long epoch, int* users, int* items, long count, long start, long n, int* outUsers, int* outItems)
     {
