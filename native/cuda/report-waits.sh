@@ -19,10 +19,15 @@ filter=$(find_tool cu++filt)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 library=$(realpath "$1")
-(cd "$work" && "$cuobjdump" --extract-elf sm_90a "$library" > /dev/null 2>&1) || true
+# It fails where there is no device code at all.
+listed=$("$cuobjdump" --list-elf "$library" 2>&1) ||
+    [[ $listed == *"does not contain device code"* ]] || { echo "report-waits: error: cuobjdump: $listed" >&2; exit 2; }
+[[ $listed == *sm_90a* ]] || { echo "report-waits: no device code for sm_90a"; exit 0; }
+(cd "$work" && "$cuobjdump" --extract-elf sm_90a "$library" > /dev/null) ||
+    { echo "report-waits: error: cuobjdump cannot extract sm_90a from $library" >&2; exit 2; }
 shopt -s nullglob
 elves=("$work"/*.cubin)
-((${#elves[@]} > 0)) || { echo "report-waits: no device code for sm_90a"; exit 0; }
+((${#elves[@]} > 0)) || { echo "report-waits: error: cuobjdump has extracted nothing" >&2; exit 2; }
 
 # Lines "Function : NAME" and "WARPGROUP.DEPBAR.LE gsb0, 0xN", N the groups that may go on.
 for elf in "${elves[@]}"; do "$cuobjdump" --dump-sass "$elf"; done | grep -E 'Function : |WARPGROUP\.DEPBAR' | "$filter" | awk '
