@@ -5,14 +5,19 @@
         on the CPU, tiny: does the bench itself work? With --simt --plugin libtwintail_cuda_simt.so: with the CUDA kernels' CPU run.
 
 Groups: losses, hopper (the losses by the wgmma kernels, capability 9.0), gather, step, epochs. Each is run by a process of its own (a
-kernel that fails takes its process's GPU context with it) and adds its rows to DIR/NAME.json. Exit code 1: a result was wrong, or one of Twintail's own runs failed. No time is judged.
+kernel that fails takes its process's GPU context with it) and adds its rows to DIR/NAME.json. Exit code 1: a result was wrong, or one of
+Twintail's own runs failed. No time is judged. --peers-only goes on with the group losses where a process before this one died of ours: it
+times the peers that it did not come to or that failed.
 """
 import argparse
 import importlib
 import json
 import os
 import sys
+import time
 import traceback
+
+BEGAN = time.monotonic()  # PyTorch takes seconds to load, which are part of the time given
 
 try:
     import torch
@@ -33,30 +38,36 @@ def parse():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--simt", action="store_true", help="dry run: the CUDA backend's CPU run instead of the CPU backend")
+    parser.add_argument("--peers-only", action="store_true", help="losses: the peers that were not timed by a process before")
     parser.add_argument("--name", default="gpu", help="of the files of results")
     parser.add_argument("--about", default="{}", help="JSON that belongs to the device: driver, toolkit, commit")
     parser.add_argument("--checks", help="file of JSON lines: what tests found before")
     parser.add_argument("--seconds", type=float, default=240, help="no new case begins after this time")
     parser.add_argument("--cli", help="epochs: the program `twintail` of a self-contained publish")
     parser.add_argument("--goodbooks", help="epochs: folder with split.csv.gz and items.csv.gz")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.began = BEGAN
+    if options.peers_only and options.group != "losses":
+        parser.error("--peers-only: the group losses alone has peers that do not need ours")
+    return options
 
 
 def main():
+    """What failed, or None."""
     options = parse()
     if not options.dry_run and not torch.cuda.is_available():
-        session.fail("PyTorch sees no CUDA device; nothing was timed (--dry-run tries the bench on the CPU)")
+        return "PyTorch sees no CUDA device; nothing was timed (--dry-run tries the bench on the CPU)"
     if options.dry_run:
         torch.set_num_threads(1)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.manual_seed(1)
     if options.group == "hopper":
         os.environ["TWINTAIL_CUDA_KERNELS"] = "hopper"
-    here = session.Session(options)
-    results = session.Results(options.out, options.name, options.group)
+    results = session.Results(options.out, options.name, options.group, options.peers_only)
     results.about(json.loads(options.about), options.checks)
-    module = importlib.import_module("losses" if options.group == "hopper" else options.group)
     try:
+        here = session.Session(options)
+        module = importlib.import_module("losses" if options.group == "hopper" else options.group)
         if here.on_gpu:
             results.floors({"device": torch.cuda.get_device_name(), "torch": torch.__version__, "cuda": torch.version.cuda})
             with torch.cuda.stream(here.stream):
@@ -67,12 +78,24 @@ def main():
     except Exception as error:
         traceback.print_exc()
         results.state(f"failed: {error}")
-        session.fail(f"{options.group}: {error}")
-    broken = [row for row in results.rows() if row["who"].startswith("twintail") and "error" in row]
-    results.state("some of Twintail's runs failed" if broken else "done")
-    if broken:
-        session.fail(f"{options.group}: some of Twintail's own runs failed (see the table)")
+        return f"{options.group}: {error}"
+    if not options.peers_only and any(row["who"].startswith("twintail") and "error" in row for row in results.rows()):
+        results.state("some of Twintail's runs failed")
+        return f"{options.group}: some of Twintail's own runs failed (see the table)"
+    results.state("done")
+    return None
+
+
+def leave(failure):
+    """At once on a GPU: what is left to end there, above all torch.compile's processes, may hang, and everything is on disk."""
+    if failure:
+        print(f"bench.py: error: {failure}", file=sys.stderr)
+    if torch.cuda.is_available():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1 if failure else 0)
+    sys.exit(1 if failure else 0)
 
 
 if __name__ == "__main__":
-    main()
+    leave(main())

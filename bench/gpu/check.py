@@ -3,7 +3,8 @@ on in a new one. (A kernel that fails takes its process's GPU context with it, s
 
     python3 check.py --name NAME --seconds N --each N --log FILE --table FILE PROGRAM FILTER
 
-Appends what the program printed to --log and one line of JSON to --table; exit code 1 where a test failed or was not reached.
+Appends what the program printed to --log and one line of JSON to --table; exit code 1 where a test failed or was not reached, the program
+did not end as it should, or every test was skipped.
 """
 import argparse
 import json
@@ -42,10 +43,10 @@ def lines_of(process):
 
 
 def run_some(program, names, each, deadline, log):
-    """Runs tests until one goes wrong: (those done, the one that went wrong or None, why)."""
+    """Runs tests until one goes wrong: (those done and whether they were skipped, the one that went wrong or None, why)."""
     process = subprocess.Popen([program, "--gtest_color=no", "--gtest_filter=" + ":".join(names)], stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
-    lines, done, current, begun = lines_of(process), [], None, time.monotonic()
+    lines, done, current, begun = lines_of(process), {}, None, time.monotonic()
     try:
         while True:
             limit = min(begun + each, deadline)
@@ -66,7 +67,7 @@ def run_some(program, names, each, deadline, log):
             elif found[1] == "FAILED":
                 return done, found[2], "failed"
             else:
-                done.append(found[2])
+                done[found[2]] = found[1] == "SKIPPED"  # told once more at the end
                 current, begun = None, time.monotonic()
     finally:
         process.kill()
@@ -90,21 +91,26 @@ def main():
     left = list_tests(options.program, options.tests)
     if not left:
         raise SystemExit(f"check.py: error: {options.name}: no test of {options.program} matches {options.tests}")
-    passed, failed = [], {}
+    ended, failed = {}, {}  # name -> whether it was skipped, why it failed
     with open(options.log, "a", errors="replace") as log:
         log.write(f"---- {options.name}\n")
         while left and len(failed) < MOST_FAILURES:
             done, bad, why = run_some(options.program, left, options.each, begin + options.seconds, log)
-            passed += done
-            if bad:
-                failed[bad] = why
-            left = [name for name in left if name not in set(done) | {bad}]
+            ended |= done
+            left = [name for name in left if name not in done and name != bad]
+            if bad or why and not left:
+                failed[bad or "after the last test"] = why
             if bad is None and (not done or why):
                 break  # out of time, or the program does not even begin
-    row = {"name": options.name, "passed": len(passed), "failed": failed, "not_run": left, "seconds": round(time.monotonic() - begin, 1)}
+    skipped = sum(ended.values())
+    if ended and skipped == len(ended) and not failed:
+        failed["every test"] = "skipped"
+    row = {"name": options.name, "passed": len(ended) - skipped, "skipped": skipped, "failed": failed, "not_run": left,
+           "seconds": round(time.monotonic() - begin, 1)}
     with open(options.table, "a") as table:
         table.write(json.dumps(row) + "\n")
-    print(f"{options.name}: {len(passed)} passed, {len(failed)} failed, {len(left)} not run, in {row['seconds']} s", flush=True)
+    print(f"{options.name}: {row['passed']} passed, {skipped} skipped, {len(failed)} failed, {len(left)} not run, in {row['seconds']} s",
+          flush=True)
     for name, reason in failed.items():
         print(f"  {name}: {reason}", flush=True)
     if left:

@@ -14,17 +14,28 @@ def measure(torch, time_ms, quick=False):
               "memory_gib": properties.total_memory / 2**30, "torch": torch.__version__, "cuda": torch.version.cuda,
               "tflops": {}}
     size = 4096 if quick else 8192
-    for name, dtype, tf32 in (("bfloat16", torch.bfloat16, False), ("tf32", torch.float32, True),
-                              ("float32", torch.float32, False)):
-        torch.backends.cuda.matmul.allow_tf32 = tf32
-        a = torch.randn(size, size, device="cuda").to(dtype)  # random: zeros run faster than anything real
-        b = torch.randn(size, size, device="cuda").to(dtype)
-        median, _ = time_ms(lambda: torch.matmul(a, b))
-        floors["tflops"][name] = 2 * size**3 / median / 1e9
-    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        for name, dtype, tf32 in (("bfloat16", torch.bfloat16, False), ("tf32", torch.float32, True),
+                                  ("float32", torch.float32, False)):
+            torch.backends.cuda.matmul.allow_tf32 = tf32
+            a = torch.randn(size, size, device="cuda").to(dtype)  # random: zeros run faster than anything real
+            b = torch.randn(size, size, device="cuda").to(dtype)
+            median, _ = time_ms(lambda: torch.matmul(a, b))
+            floors["tflops"][name] = 2 * size**3 / median / 1e9
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
     floors["copy_tb_s"] = copy_tb_s(torch, time_ms)
     floors["clock_mhz"] = clock_mhz(torch)
     return floors
+
+
+def unless_unable(measure):
+    """What `measure` returns; None where the device or a library of it refuses: rows without floors are better than no rows."""
+    try:
+        return measure()
+    except Exception as error:
+        print(f"floors: {type(error).__name__}: {error}", flush=True)
+        return None
 
 
 def copy_tb_s(torch, time_ms):

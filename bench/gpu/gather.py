@@ -13,7 +13,7 @@ import data
 import floors
 import peers_gather
 import twintail
-from session import attempt, close_to, unless_wrong
+from session import attempt, close_to, if_able, unless_wrong
 
 MASK_RATE = VALUE_RATE = 0.2
 RATE, EPSILON = 0.05, 1e-8
@@ -107,9 +107,8 @@ def rotating(call):
 
 
 def run(session, results):
-    copy = None
-    if session.on_gpu:
-        copy = floors.copy_tb_s(torch, session.clock)
+    copy = floors.unless_unable(lambda: floors.copy_tb_s(torch, session.clock)) if session.on_gpu else None
+    if copy:
         results.floors({"gather_copy_tb_s": copy})
     for name, dims, vocabulary, rows, n, draw in TINY if not session.on_gpu else QUICK if session.options.quick else FULL:
         shape = {"n": n, "m": vocabulary, "d": sum(dims), "dtype": "float32", "data": name}
@@ -129,14 +128,16 @@ class Group:
         self.session, self.results, self.shape, self.copy, self.case = session, results, shape, copy, case
 
     def run(self):
-        self._forward()
-        self._step()
-        self.case.table.close()
+        try:
+            self._forward()
+            self._step()
+        finally:
+            self.case.table.close()
 
     def _time(self, name, who, call, useful, distinct=None):
         def measure():
             peak = self.session.watch_memory()
-            row = self.session.clock.series(call, 4 * BATCHES if self.session.on_gpu else 2)
+            row = self.session.clock.series(call, 4 * BATCHES if self.session.on_gpu else 2, held=True)
             row["extra_mib"] = peak()
             row["gb_s"] = useful / row["ms_median"] / 1e6
             if self.copy:
@@ -171,27 +172,28 @@ class Group:
         found = [case.vectors.clone(), [w.clone() for w in case.weights], [s.clone() for s in case.states]]
 
         def compared(who, make):
-            """None, or the error of a peer that cannot run here: told by its row; nothing that was not compared is timed."""
+            """The peer: it goes on from there when it is timed. Nothing that was not compared is."""
             peer = make([w.clone() for w in first], [torch.zeros_like(s) for s in case.states], case.gradient, RATE, EPSILON)
-            try:
-                for bags in recorded:
-                    vectors = peer(bags)
-            except Exception as error:
-                return error
+            for bags in recorded:
+                vectors = peer(bags)
             self._compare(who, peer, vectors, found, first, recorded)
-            return None
+            return peer
+
+        def row(who):
+            return {"case": "gather_step", **self.shape, "who": who}
 
         # Every peer is compared before it is timed, eager before ours; what is compiled comes last.
-        eager = compared("torch", peers_gather.SparseStep)
+        eager = if_able(self.results, row("torch"), lambda: compared("torch", peers_gather.SparseStep))
         useful = self._time_ours(recorded)
         others = {"torch best": peers_gather.MergedStep}
         if self.session.on_gpu:
             others["torch.compile"] = lambda *rest: peers_gather.MergedStep(*rest, update=peers_gather.compiled_update())
         draws = [peers_gather.DeviceDraws(flat, case.n, MASK_RATE, VALUE_RATE) for flat in case.flat]
-        self._time_peer("torch", peers_gather.SparseStep, draws, first, recorded, useful, eager)
+        if eager is not None:
+            self._time_peer("torch", eager, draws, recorded, useful)
+        del eager  # its tables
         for who, make in others.items():
-            unless_wrong(self.results, {"case": "gather_step", **self.shape, "who": who}, lambda: self._time_peer(
-                who, make, draws, first, recorded, useful, compared(who, make)))
+            unless_wrong(self.results, row(who), lambda: self._time_peer(who, compared(who, make), draws, recorded, useful))
 
     def _compare(self, who, peer, vectors, found, first, recorded):
         close_to(f"two views, {who}", found[0], vectors, 1e-4)
@@ -215,13 +217,7 @@ class Group:
         self._time("gather_step", "twintail", rotating(case.step), views + update)
         return views + update
 
-    def _time_peer(self, who, make, draws, first, recorded, useful, failure):
-        if failure:
-            row = {"case": "gather_step", **self.shape, "who": who, "error": f"{type(failure).__name__}: {failure}".splitlines()[0][:200]}
-            self.results.add(row)
-            print_row(row)
-            return
-        peer = make([w.clone() for w in first], [torch.zeros_like(s) for s in self.case.states], self.case.gradient, RATE, EPSILON)
+    def _time_peer(self, who, peer, draws, recorded, useful):
         self._time("gather_step", who, rotating(lambda i: peer(draws[i % BATCHES]())), useful)
         # masks and lists made beforehand, which no trainer has: what the masks cost the peer
         self._time("gather_step_lists_given", who, rotating(lambda i: peer(recorded[i % 2])), useful)

@@ -3,24 +3,28 @@ import torch
 
 import floors as device_floors
 import peers
-from session import attempt, close_to
+from session import attempt, close_to, text_of
 
 TEMPERATURE = 0.05
 # The most telling first: the time may not suffice for all.
 FULL = [(n, n, d) for n in (16384, 65536) for d in (64, 128)] + [(131072, 131072, 64)] + [(n, n, d) for n in (4096, 1024) for d in (64, 128)]
 QUICK = [(16384, 16384, 128), (4096, 4096, 64)]
 TINY = [(33, 65, 16), (64, 64, 32)]
-COMPILED = 2  # of these: seconds go into compiling each
+COMPILED = 2          # of these: seconds go into compiling each
+COMPILE_SECONDS = 15  # is not begun with less left: there is more to time in that
 # Compared before anything is timed: sizes, and what the gradients may be off by. Small problems are split until a block has a few tiles, so
 # that only large ones go round a kernel's ring of stages, where one wrong tile of a hundred changes little: hence a lower limit.
-OURS = [((513, 777, 64), {"bfloat16": 3e-2, "float32": 1e-4}), ((300, 257, 128), {"bfloat16": 3e-2, "float32": 1e-4}),
+OURS = [((513, 777, 64), {"bfloat16": 3e-2, "float32": 1e-4}), ((257, 300, 128), {"bfloat16": 3e-2, "float32": 1e-4}),
         ((16391, 16500, 64), {"bfloat16": 1.5e-2, "float32": 1e-4}), ((16391, 16500, 128), {"bfloat16": 1.5e-2, "float32": 1e-4})]
-PEERS = [((513, 777, 64), {"bfloat16": 3e-2, "float32": 1e-2})]  # Triton multiplies floats as TF32
-DRY = [((65, 77, 32), {"bfloat16": 3e-2, "float32": 1e-4})]
+EAGER = [((513, 777, 64), {"bfloat16": 3e-2, "float32": 1e-4})]
+# Triton multiplies floats as TF32. Sizes that 16 divides and no tile: it compiles others anew, and those that are timed are such.
+TRITON, TRITON_LIMIT = (528, 784), {"bfloat16": 3e-2, "float32": 1e-2}
+DRY_MOST = 1000  # rows: a dry run leaves out the larger ones of these
 
 
 class Case:
     def __init__(self, n, m, d, session):
+        assert n <= m, "without positives every query needs a candidate of its own"
         generator = torch.Generator(device="cpu").manual_seed(1)
         self.n, self.m, self.d = n, m, d
         self.queries = session.give(torch.randn(n, d, generator=generator)).requires_grad_()
@@ -30,16 +34,19 @@ class Case:
 
     def ours(self, context, precision):
         grads = self.session.empty(self.n, self.d), self.session.empty(self.m, self.d)
+        total = self.session.zeros(1, dtype=torch.float64)  # the peers work out the loss, too
         pointers = {"queries": self.queries.data_ptr(), "candidates": self.candidates.data_ptr(),
                     "log_q": self.log_q.data_ptr(), "grad_queries": grads[0].data_ptr(),
                     "grad_candidates": grads[1].data_ptr()}
 
         def step():
-            context.sampled_softmax(self.n, self.m, self.d, 1 / TEMPERATURE, precision, **pointers)
+            context.sampled_softmax(self.n, self.m, self.d, 1 / TEMPERATURE, precision, total=total.data_ptr(), **pointers)
             return grads
         return step
 
     def peer(self, loss, dtype):
+        """Its gradients are made anew in each step: none is left of a peer before, for memory is counted from here on."""
+        self.queries.grad = self.candidates.grad = None
         return peers.step_of(loss, self.queries, self.candidates, self.log_q, 1 / TEMPERATURE, getattr(torch, dtype))
 
 
@@ -54,88 +61,155 @@ def check(session, case, dtype, step, limit):
         close_to(f"{dtype} {case.n}x{case.m}x{case.d} {name}", ours, exact, limit)
 
 
-def measure(session, step, workspace):
-    peak = session.watch_memory()
-    median, least = session.clock(step)
-    found = {"ms_median": median, "ms_min": least}
-    if session.on_gpu:
-        found["extra_mib"] = peak() + workspace() / 2**20
-    return found
-
-
 def run(session, results):
-    ours = "twintail-hopper" if session.options.group == "hopper" else "twintail"
+    group, cases = session.options.group, TINY if not session.on_gpu else QUICK if session.options.quick else FULL
+    ours = Ours(session, "twintail-hopper" if group == "hopper" else "twintail")
+    found = [ours] if group == "hopper" else rivals(session) if session.options.peers_only else [ours, *rivals(session)]
     floors = measured_floors(session, results)
-
-    def own_step(case, dtype):
-        return case.ours(session.context, dtype)
-    dtypes = [dtype for dtype in (("bfloat16",) if ours == "twintail-hopper" else ("bfloat16", "float32"))
-              if is_right(session, results, ours, dtype, own_step, OURS)]
-    cases = TINY if not session.on_gpu else QUICK if session.options.quick else FULL
-    for n, m, d in cases:
-        for dtype in dtypes:
-            time(session, results, floors, (n, m, d, dtype), ours, own_step)
-    if ours == "twintail-hopper":
-        return
-    for who, loss, of in rivals(session, cases):
-        time_peer(session, results, floors, who, loss, of)
+    for shape, dtype, candidate in plan(cases, ("bfloat16",) if group == "hopper" else ("bfloat16", "float32"), found):
+        time(session, results, floors, shape, dtype, candidate)
 
 
-def time_peer(session, results, floors, who, loss, cases):
-    def step(case, dtype):
-        return case.peer(loss, dtype)
-    # What a compiler makes of the eager loss is not compared: that would be one more shape to compile.
-    right = [dtype for dtype in ("bfloat16", "float32") if who == "torch.compile" or is_right(session, results, who, dtype, step, PEERS)]
-    for n, m, d in cases:
-        for dtype in right:
-            time(session, results, floors, (n, m, d, dtype), who, step)
+def plan(cases, dtypes, candidates):
+    """Each (size, dtype, candidate) once: everything at the most telling sizes, then ours at all, then one peer after the other."""
+    first = [(shape, "bfloat16", candidate) for shape in cases[:COMPILED] for candidate in candidates]
+    rest = [(shape, dtype, candidate) for candidate in candidates for shape in cases for dtype in dtypes
+            if shape in cases[:COMPILED] or not candidate.compile_seconds]
+    return list(dict.fromkeys(first + rest))
+
+
+def rivals(session):
+    eager = Eager(session)
+    if not session.on_gpu:
+        return [eager]
+    return [eager, *([Triton(session)] if peers.triton is not None else []), Compiled(session)]
 
 
 def measured_floors(session, results):
     """Of this run: by this group or by one before it."""
     if not session.on_gpu:
         return None
-    found = results.all["device"] or {}
-    if "clock_mhz" not in found:
-        results.floors(device_floors.measure(torch, session.clock, session.options.quick))
+    if "clock_mhz" not in (results.all["device"] or {}):
+        found = device_floors.unless_unable(lambda: device_floors.measure(torch, session.clock, session.options.quick))
+        if found is None:
+            return None
+        results.floors(found)
     return results.all["device"]
 
 
-def is_right(session, results, who, dtype, step_of, cases):
-    """A wrong kernel is told and not timed; the other dtype still is."""
-    try:
-        for (n, m, d), limits in cases if session.on_gpu else DRY:
-            case = Case(n, m, d, session)
-            check(session, case, dtype, step_of(case, dtype), limits[dtype])
-    except Exception as error:
-        results.add({"case": "loss_check", "n": n, "m": m, "d": d, "dtype": dtype, "who": who, "error": str(error)[:200]})
-        print(f"{who}, {dtype}: not timed: {error}", flush=True)
-        return False
-    return True
+class Candidate:
+    """Something that is timed. checks: sizes and limits that it is compared at first, once for each dtype."""
+    who, checks, compile_seconds = "", (), 0
+
+    def __init__(self, session):
+        self.session, self.right = session, {}
+
+    def step(self, case, dtype):
+        """What is timed, and what its row is to tell besides."""
+        raise NotImplementedError
+
+    def is_right(self, results, dtype):
+        """A wrong kernel is told and not timed; the other dtype still is."""
+        if dtype not in self.right:
+            self.right[dtype] = all(self._agrees(results, shape, dtype, limits[dtype]) for shape, limits in self.checks
+                                    if self.session.on_gpu or max(shape) < DRY_MOST)
+        return self.right[dtype]
+
+    def _agrees(self, results, shape, dtype, limit):
+        def compare():
+            case = Case(*shape, self.session)
+            check(self.session, case, dtype, self.step(case, dtype)[0], limit)
+            return {}
+        row = attempt(results, {"case": "loss_check", **dict(zip("nmd", shape)), "dtype": dtype, "who": self.who}, compare)
+        if "error" in row:
+            results.add(row)
+            print(f"{self.who}, {dtype}: not timed: {row['error']}", flush=True)
+        return "error" not in row
 
 
-def rivals(session, cases):
-    if not session.on_gpu:
-        return [("torch", peers.eager_loss, cases)]
-    found = [(name, loss, cases) for name, loss in peers.all_peers(compiled=False).items()]
-    return found + [("torch.compile", torch.compile(peers.eager_loss, dynamic=False), cases[:COMPILED])]
+class Ours(Candidate):
+    checks = OURS
+
+    def __init__(self, session, who):
+        super().__init__(session)
+        self.who = who
+
+    def step(self, case, dtype):
+        return case.ours(self.session.context, dtype), {}
 
 
-def time(session, results, floors, shape, who, step_of):
-    n, m, d, dtype = shape
-    about = {"n": n, "m": m, "d": d, "dtype": dtype, "who": who}
-    if session.left() < 0:
-        return results.skip("loss_step", "out of time", **about)
-    if session.on_gpu:
+class Eager(Candidate):
+    who, checks = "torch", EAGER
+
+    def step(self, case, dtype):
+        return case.peer(peers.eager_loss, dtype), {}
+
+
+class Compiled(Candidate):
+    """What a compiler makes of the eager loss is not compared: that would be one more shape to compile."""
+    who, compile_seconds = "torch.compile", COMPILE_SECONDS
+
+    def step(self, case, dtype):
         torch._dynamo.reset()  # it gives up on a function that was compiled for too many shapes
-    case = Case(n, m, d, session)
-    workspace = session.context.workspace_bytes if who.startswith("twintail") else lambda: 0
-    row = attempt(results, {"case": "loss_step", **about}, lambda: measure(session, step_of(case, dtype), workspace))
-    if floors and "ms_median" in row:
-        row["floor_ms"], row["floor"] = device_floors.loss_floor_ms(floors, n, m, d, dtype)
-        row["fraction_of_floor"] = row["floor_ms"] / row["ms_median"]
-    results.add(row)
-    print_row(row)
+        return case.peer(torch.compile(peers.eager_loss, dynamic=False), dtype), {}
+
+
+class Triton(Candidate):
+    """With the fastest of the tiles that are right, for each d and dtype, found on the first size that is timed."""
+    who = "triton two-pass"
+
+    def __init__(self, session):
+        super().__init__(session)
+        self.tiles = {}
+
+    def step(self, case, dtype):
+        key = case.d, dtype
+        if key not in self.tiles:
+            self.tiles[key] = self._fastest(case, dtype)
+        if self.tiles[key] is None:
+            raise RuntimeError(f"no tiles of {peers.TILES} are right for d={case.d}, {dtype}")
+        kept, passed, warps = self.tiles[key]
+        return case.peer(peers.triton_loss(self.tiles[key]), dtype), {"tiles": f"{kept}x{passed}, {warps} warps"}
+
+    def _fastest(self, case, dtype):
+        small, found = Case(*TRITON, case.d, self.session), {}
+        for tiles in peers.TILES:
+            if found and self.session.left() < 0:
+                break
+            try:
+                loss = peers.triton_loss(tiles)
+                check(self.session, small, dtype, small.peer(loss, dtype), TRITON_LIMIT[dtype])
+                found[tiles], _ = self.session.clock(case.peer(loss, dtype))
+                print(f"triton, d={case.d}, {dtype}, tiles {tiles}: {found[tiles]:.3f} ms", flush=True)
+            except Exception as error:  # wrong, or more registers or shared memory than there are
+                print(f"triton, d={case.d}, {dtype}, tiles {tiles}: {text_of(error)}", flush=True)
+        return min(found, key=found.get, default=None)
+
+
+def time(session, results, floors, shape, dtype, candidate):
+    n, m, d = shape
+    about = {"n": n, "m": m, "d": d, "dtype": dtype, "who": candidate.who}
+    if session.options.peers_only and results.has({"case": "loss_step", **about}):
+        return
+    if session.left() < candidate.compile_seconds:
+        results.skip("loss_step", "out of time", **about)
+        return
+    if candidate.is_right(results, dtype):
+        row = attempt(results, {"case": "loss_step", **about}, lambda: measure(session, floors, Case(n, m, d, session), dtype, candidate))
+        print_row(results.add(row))
+
+
+def measure(session, floors, case, dtype, candidate):
+    step, found = candidate.step(case, dtype)
+    peak = session.watch_memory()
+    found["ms_median"], found["ms_min"] = session.clock(step)
+    if session.on_gpu:
+        gradients = 0 if isinstance(candidate, Ours) else (case.n + case.m) * case.d * 4  # ours lie ready
+        found["extra_mib"] = peak() - gradients / 2**20
+    if floors:
+        found["floor_ms"], found["floor"] = device_floors.loss_floor_ms(floors, case.n, case.m, case.d, dtype)
+        found["fraction_of_floor"] = found["floor_ms"] / found["ms_median"]
+    return found
 
 
 def print_row(row):
@@ -144,4 +218,5 @@ def print_row(row):
         print(f'{name} -- {row["error"]}', flush=True)
         return
     floor = f'{100 * row["fraction_of_floor"]:6.1f} % of the floor ({row["floor"]})' if "floor" in row else ""
-    print(f'{name} {row["ms_median"]:10.3f} ms {row.get("extra_mib", float("nan")):10.1f} MiB {floor}', flush=True)
+    tiles = f' tiles {row["tiles"]}' if "tiles" in row else ""
+    print(f'{name} {row["ms_median"]:10.3f} ms {row.get("extra_mib", float("nan")):10.1f} MiB {floor}{tiles}', flush=True)

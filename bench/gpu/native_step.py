@@ -160,8 +160,10 @@ class NativeStep:
             self._calls(step)
             return
         self.context.call("tt_graph_begin")
-        self._calls(step)
-        self.context.call("tt_graph_end")
+        try:
+            self._calls(step)
+        finally:  # the next step is refused while this one's section is open
+            self.context.call("tt_graph_end")
 
     def _calls(self, step):
         call, count = self.context.call, len(self.tables)
@@ -201,9 +203,6 @@ class NativeStep:
         items = [Bags.join([augmented_values(self.session, self.items, view, f) for view in self.item_views])
                  for f in range(len(self.clicks.columns))]
         return {"users": users, "items": items, "columns": self.columns.long(), "self_items": self.self_items.long()}
-
-    def workspace_mib(self):
-        return self.context.workspace_bytes() / 2**20
 
     def close(self):
         for table in (self.items, self.users, self.log_q_features):

@@ -20,7 +20,8 @@ def eager_loss(queries, candidates, log_q, inverse_temperature, dtype):
     """mean_i of -s_ii + log sum_j exp s_ij, s_ij = inverse_temperature cos(q_i, c_j) - log_q_j."""
     q = F.normalize(queries, dim=1).to(dtype)
     c = F.normalize(candidates, dim=1).to(dtype)
-    scores = (q @ c.T).float() * inverse_temperature - log_q
+    scores = q @ c.T
+    scores = (scores.float() if dtype == torch.bfloat16 else scores) * inverse_temperature - log_q  # float64: what others are held against
     return F.cross_entropy(scores, torch.arange(len(q), device=q.device))
 
 
@@ -89,43 +90,38 @@ if triton is not None:
         tl.store(grad + offsets, total * factor, mask=(columns < m)[:, None])
 
 
+# Rows whose results a block keeps, rows that it goes through at a time, and warps.
+TILES = [(64, 64, 4), (128, 64, 4), (128, 64, 8), (128, 128, 8)]
+
+
 class TwoPass(torch.autograd.Function):
-    """Of unit rows; D a power of two from 16 to 256."""
-    TILE = 64
+    """Of unit rows; D a power of two from 16 to 256. tiles: one of TILES."""
 
     @staticmethod
-    def forward(ctx, q, c, log_q, inverse_temperature):
+    def forward(ctx, q, c, log_q, inverse_temperature, tiles):
         n, d = q.shape
-        m, tile = len(c), TwoPass.TILE
+        m, (kept, passed, warps) = len(c), tiles
         q, c = q.contiguous(), c.contiguous()
         lse = torch.empty(n, device=q.device)
-        _forward[(triton.cdiv(n, tile),)](q, c, log_q, lse, n, m, inverse_temperature, d, tile, tile)
+        _forward[(triton.cdiv(n, kept),)](q, c, log_q, lse, n, m, inverse_temperature, D=d, BN=kept, BM=passed, num_warps=warps)
         ctx.save_for_backward(q, c, log_q, lse)
-        ctx.inverse_temperature = inverse_temperature
+        ctx.inverse_temperature, ctx.tiles = inverse_temperature, tiles
         positives = (q.float() * c[:n].float()).sum(1) * inverse_temperature - log_q[:n]
         return (lse - positives).mean()
 
     @staticmethod
     def backward(ctx, grad):
         q, c, log_q, lse = ctx.saved_tensors
-        (n, d), m, tile, scale = q.shape, len(c), TwoPass.TILE, ctx.inverse_temperature
+        (n, d), m, scale, (kept, passed, warps) = q.shape, len(c), ctx.inverse_temperature, ctx.tiles
         grad_q, grad_c = torch.empty_like(q), torch.empty_like(c)
-        rest = (n, m, scale, scale / n, d, tile, tile)
-        _grad_queries[(triton.cdiv(n, tile),)](q, c, log_q, lse, grad_q, *rest)
-        _grad_candidates[(triton.cdiv(m, tile),)](q, c, log_q, lse, grad_c, *rest)
-        return grad_q * grad, grad_c * grad, None, None
+        rest = (n, m, scale, scale / n)
+        _grad_queries[(triton.cdiv(n, kept),)](q, c, log_q, lse, grad_q, *rest, D=d, BN=kept, BM=passed, num_warps=warps)
+        _grad_candidates[(triton.cdiv(m, kept),)](q, c, log_q, lse, grad_c, *rest, D=d, BN=passed, BM=kept, num_warps=warps)
+        return grad_q * grad, grad_c * grad, None, None, None
 
 
-def triton_loss(queries, candidates, log_q, inverse_temperature, dtype):
-    return TwoPass.apply(F.normalize(queries, dim=1).to(dtype), F.normalize(candidates, dim=1).to(dtype), log_q,
-                         inverse_temperature)
-
-
-def all_peers(compiled=True):
-    """Name and loss function of every peer that this machine can run."""
-    peers = {"torch": eager_loss}
-    if compiled:
-        peers["torch.compile"] = torch.compile(eager_loss, dynamic=False)
-    if triton is not None:
-        peers["triton two-pass"] = triton_loss
-    return peers
+def triton_loss(tiles):
+    def loss(queries, candidates, log_q, inverse_temperature, dtype):
+        return TwoPass.apply(F.normalize(queries, dim=1).to(dtype), F.normalize(candidates, dim=1).to(dtype), log_q,
+                             inverse_temperature, tiles)
+    return loss

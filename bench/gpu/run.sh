@@ -6,9 +6,9 @@
 # OUT (default $OUT, else artifacts/bench-gpu) gets NAME.json, NAME-losses.png, NAME-gather.png, NAME-step.png, NAME-tests.log and
 # NAME.log, where NAME says the device, its driver and the toolkit.
 # --quick           smaller sizes
-# --prebuilt DIR    lib/libtwintail.so and bin/twintail_tests from there, for machines without OpenBLAS's headers and GoogleTest;
-#                   by default artifacts/build/release where those are missing. Its lib/libtwintail_cuda.so stands in where the build here
-#                   fails
+# --prebuilt PATH   a folder or an archive (.tar.xz, .tar.gz, .tar.zst) with lib/libtwintail.so and bin/twintail_tests, for machines without
+#                   OpenBLAS's headers and GoogleTest; by default artifacts/build/release where those are missing. Its
+#                   lib/libtwintail_cuda.so stands in where the build here fails
 # --plugin FILE     a libtwintail_cuda.so built elsewhere (needs a --prebuilt of the same sources; neither nvcc nor CMake)
 # --skip A,B        leave out: tests, sanitizer, managed, losses, hopper, gather, step, epochs
 # --cli PATH        the program `twintail` of a self-contained publish, or an archive with it (.tar.xz, .tar.gz, .tar.zst): the epoch on
@@ -18,6 +18,7 @@
 #                   one archive does for both options
 # Takes at most nine minutes (budget.sh): the layouts of fragments first, then times, then what is slow. Every part has its share of what
 # is left, and what a part did not get done is told. A part that fails stops no other.
+# TWINTAIL_COMMIT says which commit this is where git does not know.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 source "$root/bench/gpu/budget.sh"
@@ -47,24 +48,38 @@ for name in prebuilt plugin cli goodbooks managed; do
   declare "$name=$(realpath "${!name}")"
 done
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-# published FILE PROGRAM...: where one of the programs is in the file or folder; an archive is unpacked, once.
-published() {
-  local file=$1 folder=$1 program found
-  shift
-  case $file in
+logger= # the process that writes the log
+# The log is whole when its writer has ended, and it ends when nobody can write to it any more; a stray process is not waited for.
+finish() {
+  rm -rf "$work"
+  [[ -z $logger ]] || { exec > /dev/null 2>&1 && timeout 5 tail -s 0.1 --pid="$logger" -f /dev/null; } || true
+}
+trap finish EXIT
+# unpacked PATH: the folder that an archive was unpacked into, once; any other path as it is.
+unpacked() {
+  local folder
+  case $1 in
     *.tar.xz | *.tar.gz | *.tar.zst | *.txz | *.tgz)
-      folder=$work/$(cksum <<< "$file" | tr ' ' -)
-      [[ -d $folder ]] || { mkdir "$folder" && within 60 tar -C "$folder" -xf "$file" >&2; } || die "cannot unpack $file"
+      folder=$work/$(cksum <<< "$1" | tr ' ' -)
+      [[ -d $folder ]] || { mkdir "$folder" && within 60 tar -C "$folder" -xf "$1" >&2; } || die "cannot unpack $1"
+      echo "$folder"
       ;;
-    *) [[ -d $file ]] || { echo "$file"; return; } ;;
+    *) echo "$1" ;;
   esac
+}
+# published PATH PROGRAM...: where one of the programs is in the folder or archive; the program itself as it is.
+published() {
+  local file=$1 folder program found
+  folder=$(unpacked "$1") || return
+  [[ -d $folder ]] || { echo "$folder"; return; }
+  shift
   for program; do
     found=$(find "$folder" -maxdepth 3 -type f -name "$program" -perm -u+x -print -quit)
     [[ -z $found ]] || { echo "$found"; return; }
   done
   die "there is no program $1 in $file"
 }
+[[ -z $prebuilt ]] || prebuilt=$(unpacked "$prebuilt")
 [[ -z $cli ]] || cli=$(published "$cli" twintail Twintail.Cli)
 [[ -z $managed ]] || managed=$(published "$managed" Twintail.Tests)
 out=$(realpath -m "$out")
@@ -78,12 +93,14 @@ tools=(nvidia-smi python3)
 for tool in "${tools[@]}"; do
   command -v "$tool" > /dev/null || die "no $tool on this machine: it needs a GPU with its driver, nvcc, CMake and Python with PyTorch"
 done
-query() { within 25 nvidia-smi --query-gpu="$1" --format=csv,noheader | head -n 1; }
-device=$(query name) && driver=$(query driver_version) && capability=$(query compute_cap | tr -d .) || die "nvidia-smi sees no GPU"
+gpu=$(within 25 nvidia-smi --query-gpu=name,driver_version,compute_cap --format=csv,noheader | head -n 1 | sed 's/ *, */,/g') &&
+  IFS=, read -r device driver capability <<< "$gpu" && [[ -n $capability ]] || die "nvidia-smi sees no GPU"
+capability=${capability//./}
 toolkit=$(nvcc --version 2> /dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p') || true
 name=$(tr -cs 'A-Za-z0-9.\n' - <<< "${device#NVIDIA }" | sed 's/-*$//')-driver-$driver-cuda-${toolkit:-plugin}
 mkdir -p "$out"
 exec > >(tee "$out/$name.log") 2>&1
+logger=$!
 echo "$device, driver $driver, compute capability $capability, CUDA ${toolkit:-of the plugin}, $(nproc) cores"
 within 90 python3 -c 'import sys, torch; print("PyTorch", torch.__version__, "for CUDA", torch.version.cuda); sys.exit(not torch.cuda.is_available())' ||
   die "PyTorch is missing or sees no GPU"
@@ -110,6 +127,8 @@ build_for() {
   within "$2" cmake -S "$source" -B "$build" "${generator[@]}" "${options[@]}" -DTWINTAIL_WERROR=OFF "-DTWINTAIL_CUDA_ARCHITECTURES=$1" &&
     within $((stop - SECONDS)) cmake --build "$build" --parallel "$(nproc)"
 }
+no_hopper= # why the wgmma kernels are neither tested nor timed, for what ran in their place would go by their name
+[[ $capability == 90 ]] || no_hopper="the device is none of capability 9.0"
 if [[ -z $plugin ]]; then
   rm -f "$build/lib/libtwintail_cuda.so"
   architectures=$capability
@@ -122,7 +141,11 @@ if [[ -z $plugin ]]; then
     if [[ $architectures != *a ]]; then
       :
     elif (($(cap 240 "$kept") > SECONDS - began)); then
-      build_for "$capability" "$(cap 240 "$kept")" || failed+=("build for $capability")
+      if build_for "$capability" "$(cap 240 "$kept")"; then
+        no_hopper="the build with them failed"
+      else
+        failed+=("build for $capability")
+      fi
     else
       echo "---- no time is left to build for $capability alone"
     fi
@@ -137,6 +160,15 @@ fi
 # Whether this compiler lets the wgmma kernels overlap exponentials with products.
 waits=$(within 20 bash "$root/native/cuda/report-waits.sh" "$plugin" 2>&1 | grep '^report-waits' | tail -1) || true
 echo "---- ${waits:=report-waits: unknown}"
+[[ $waits != *"no device code for sm_90a"* ]] || no_hopper=${no_hopper:-the library has no device code for sm_90a}
+if [[ -z $no_hopper ]]; then
+  # Their warps hand registers to one another, and wait for ever where this compiler gave a block fewer than they hand out: exit code 1.
+  code=0
+  told=$(within 60 bash "$root/native/cuda/report-resources.sh" "$plugin" '' hopper_pass=168 2>&1 > /dev/null) || code=$?
+  [[ -z $told ]] || echo "---- $told"
+  ((code != 1)) || no_hopper="they have too few registers as this compiler made them"
+fi
+[[ -z $no_hopper ]] || echo "---- the wgmma kernels are left out: $no_hopper"
 export TWINTAIL_CUDA_PLUGIN=$plugin
 library=$core/lib/libtwintail.so
 export TWINTAIL_LIBRARY=$library # for the C# programs, which come with a core of their own
@@ -165,9 +197,9 @@ check() {
 losses='*SampledSoftmax*Cuda*:*Contrastive*Cuda*'
 test_kernels() {
   rm -f "$out/$name-tests.log"
-  [[ $capability == 90 ]] || checks=160
+  [[ -z $no_hopper ]] || checks=160
   check "losses, mma.sync kernels" 40 "$losses" tuned
-  if [[ $capability == 90 ]]; then
+  if [[ -z $no_hopper ]]; then
     local before=${#failed[@]}
     check "losses, wgmma kernels" 40 "$losses" hopper
     ((${#failed[@]} == before)) || echo "the wgmma kernels are wrong or hang: they are timed only if the check before their times passes"
@@ -183,19 +215,26 @@ sanitize() {
   fi
   # The tools slow kernels down a hundredfold, so each gets as many sixty-fourths of the tests as its time allows: every 64th test, of all ops.
   # Errors of calls are the tests' own: some run out of memory on purpose. cuBLASLt's many kernels take long to load and are not ours.
-  local subset=${TWINTAIL_SANITIZER_FILTER:-*Cuda*} tool part stop code
+  local subset=${TWINTAIL_SANITIZER_FILTER:-*Cuda*} tool part stop code wrong first silent
   local -A times=([memcheck]=2 [racecheck]=1) # as many tools share what is left
   for tool in memcheck racecheck; do
     stop=$((SECONDS + $(cap $((35 * times[$tool])) "$1") / times[$tool]))
+    wrong=0 silent=
     for ((part = 0; part < 64 && SECONDS + 8 < stop; part++)); do
       code=0
       GTEST_TOTAL_SHARDS=64 GTEST_SHARD_INDEX=$part TWINTAIL_CUBLASLT=off within $((stop - SECONDS)) compute-sanitizer --tool "$tool" \
-        --report-api-errors no --error-exitcode 99 "$tests" --gtest_filter="$subset" --gtest_brief=1 || code=$?
+        --report-api-errors no --error-exitcode 99 "$tests" --gtest_filter="$subset" --gtest_brief=1 > "$work/part" 2>&1 || code=$?
+      cat "$work/part"
       ((code != 124 && code != 137)) || break # out of time, which says nothing of the tests
-      ((code == 0)) || failed+=("$tool: part $part, exit code $code")
+      if ! grep -qE '^\[ *(PASSED|FAILED|SKIPPED) *\]|SUMMARY' "$work/part"; then
+        silent=", and then told neither a test's result nor a summary, exit code $code" # it does not run on this machine
+        break
+      fi
+      ((code == 0)) || { wrong=$((wrong + 1)); ((wrong > 1)) || first="part $part, exit code $code"; }
     done
     echo "---- $tool: $part of 64 parts of the tests, after $SECONDS s"
-    ((part > 0)) || failed+=("$tool: it has checked nothing")
+    ((wrong == 0)) || failed+=("$tool: $wrong of $part parts, the first: $first")
+    ((part > 0)) && [[ -z $silent ]] || failed+=("$tool: it has checked $part parts$silent")
   done
 }
 test_managed() {
@@ -207,8 +246,8 @@ if skipped tests; then echo "op tests are left out"; else test_kernels; fi
 # ---- times: a process and a share of the time for each group, so that one that fails costs no other its results
 cd "$root/bench/gpu"
 rm -f "$out/$name.json"
-about=$(python3 -c 'import json, sys; print(json.dumps(dict(zip(("driver", "toolkit", "commit", "waits"), sys.argv[1:]))))' "$driver" "$toolkit" \
-  "$(git -C "$root" describe --always --dirty 2> /dev/null || true)" "$waits")
+about=$(python3 -c 'import json, sys; print(json.dumps(dict(zip(("driver", "toolkit", "commit", "waits", "no_hopper"), sys.argv[1:]))))' \
+  "$driver" "$toolkit" "$(git -C "$root" describe --always --dirty 2> /dev/null || echo "${TWINTAIL_COMMIT:-}")" "$waits" "$no_hopper")
 later=0
 skipped sanitizer || ! command -v compute-sanitizer > /dev/null || later=70
 [[ -z $managed ]] || skipped managed || later=$((later + 60))
@@ -219,9 +258,19 @@ declare -A weight=([losses]=4 [hopper]=2 [gather]=2 [step]=3 [epochs]=3)
 groups=()
 sum=0
 for group in losses hopper gather step epochs; do
-  [[ $group != hopper || $capability == 90 ]] || continue
+  [[ $group != hopper || -z $no_hopper ]] || continue
   skipped "$group" || { groups+=("$group"); sum=$((sum + weight[$group])); }
 done
+# bench NAME GROUP SECONDS OPTION...
+bench() {
+  local before=${#failed[@]} soft=60 # percent of its time, after which no new case begins
+  # The cases of these are short, and what a compiler needs is asked for before each.
+  [[ $2 != losses && $2 != step ]] || soft=80
+  run "$1" "$3" python3 bench.py --group "$2" --library "$library" --plugin "$plugin" --out "$out" --name "$name" --about "$about" \
+    --checks "$work/checks" --seconds "$(($3 * soft / 100))" "${quick[@]}" "${@:4}"
+  ((${#failed[@]} == before)) || [[ ! -f $out/$name.json ]] ||
+    python3 -c 'import json, sys; print("     ", json.load(open(sys.argv[1]))["groups"].get(sys.argv[2]))' "$out/$name.json" "$1" || true
+}
 for group in "${groups[@]}"; do
   left=$(cap "$end" $((later + plot_time)))
   share=$((left * weight[$group] / sum))
@@ -237,12 +286,20 @@ for group in "${groups[@]}"; do
     [[ -z $cli ]] || more+=(--cli "$cli")
     [[ -z $goodbooks ]] || more+=(--goodbooks "$goodbooks")
   fi
-  # No new case begins after the first 60 % of a share.
-  before=${#failed[@]}
-  run "$group" "$share" python3 bench.py --group "$group" --library "$library" --plugin "$plugin" --out "$out" --name "$name" \
-    --about "$about" --checks "$work/checks" --seconds "$((share * 6 / 10))" "${quick[@]}" "${more[@]}"
-  ((${#failed[@]} == before)) || [[ ! -f $out/$name.json ]] ||
-    python3 -c 'import json, sys; print("     ", json.load(open(sys.argv[1]))["groups"].get(sys.argv[2]))' "$out/$name.json" "$group"
+  before=${#failed[@]} stop=$((SECONDS + share))
+  bench "$group" "$group" "$share" "${more[@]}"
+  # A fault of ours took the peers' times with it: they get what is left of the share, or what they need if the other groups can spare it.
+  if [[ $group == losses ]] && ((${#failed[@]} > before)); then
+    left=$(cap "$end" $((later + plot_time)))
+    share=$((stop - SECONDS))
+    ((share >= 40 || left < 120)) || share=40
+    ((share <= left)) || share=$left
+    if ((share < 30)); then
+      echo "---- losses, peers alone: no time is left"
+    else
+      bench "losses, peers alone" losses "$share" --peers-only
+    fi
+  fi
 done
 [[ ! -f $out/$name.json ]] || run plot "$(cap "$plot_time" 0)" python3 plot.py "$out/$name.json"
 

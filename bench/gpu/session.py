@@ -3,8 +3,8 @@ import ctypes
 import json
 import os
 import statistics
-import sys
 import time
+import traceback
 
 import torch
 
@@ -29,22 +29,23 @@ class Clock:
             call()
             return (time.perf_counter() - start) * 1e3
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        hold(self.stream)
+        hold(self.stream, HOLD_CLOCKS)
         start.record(self.stream)
         call()
         end.record(self.stream)
         end.synchronize()
         return start.elapsed_time(end)
 
-    def series(self, call, count, repeats=5):
+    def series(self, call, count, repeats=5, held=False):
         """`count` calls in a row, without waiting in between, so that a short call is not hidden by its own launch. Per call, in ms:
         on the device (events), in all (until the device is done), and what the host needed to hand the work over: that from a shorter
-        series, since a stream takes some thousand launches, and then the host waits for the device."""
+        series, since a stream takes some thousand launches, and then the host waits for the device. held: what is on the device is timed
+        apart from the rest, with the launches handed over before it begins, so that it has no gaps in it."""
         call()
         self._wait()
         runs = [self._series(call, count) for _ in range(repeats)]
         short = [self._series(call, max(1, count // 5)) for _ in range(repeats)]
-        device = [run[0] for run in runs]
+        device = [run[0] for run in ([self._series(call, count, True) for _ in range(repeats)] if held else runs)]
         return {"ms_median": statistics.median(device), "ms_min": min(device),
                 "wall_ms": statistics.median(run[1] for run in runs), "host_ms": statistics.median(run[2] for run in short)}
 
@@ -53,32 +54,44 @@ class Clock:
         profiler's timestamps. Its launches are slower than others, so that what lies between the kernels is the undisturbed time less this
         one. Once in a process, after all else: a second session of the profiler may lose or misplace kernels, above all those of
         graphs, and launches stay slower after the first."""
-        series, why = [], "no GPU"
+        spans, why = [], "no GPU"
         if self.on_gpu:
             try:
-                series = apart(self._profile(calls, count))
-                why = f"the profiler has seen {len(series)} series of kernels, not {len(calls)}"
+                spans, why = self._profile(calls, count), ""
             except Exception as error:  # e.g. without CUPTI or without the right to it
-                why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        if len(series) != len(calls):
-            return [{"busy_ms": None, "kernels": None, "busy_unknown": why} for _ in calls]
-        return [{"busy_ms": covered(spans) / 1e3 / count, "kernels": len(spans) / count} for spans in series]
+                why = text_of(error)
+        series = apart(spans)
+        if not why and len(series) < len(calls):
+            why = f"the profiler has seen {len(series)} series of kernels, not {len(calls)}"
+        # The last ones: those before are throwaways, as far as anything of them was seen.
+        return [busy_row([] if why else series[i - len(calls)], count, why) for i in range(len(calls))]
 
     def _profile(self, calls, count):
+        """[start, end] of kernels, copies and fills, in microseconds from the session's begin. What CUPTI loses, it loses at the
+        session's head, so that throwaway calls come first; what it misplaces lies at times when there was no session."""
         from torch.profiler import ProfilerActivity, profile
-        for call in calls:
-            call()
-        self._wait()
-        with profile(activities=[ProfilerActivity.CUDA]) as seen:
-            for call in calls:
+
+        def turn(some):
+            for call in some:
                 for _ in range(count):
                     call()
-                self._wait()
-                time.sleep(PAUSE_SECONDS)
-        on_device = torch.autograd.DeviceType.CUDA
-        return [(e.time_range.start, e.time_range.end) for e in seen.events() if e.device_type == on_device]
+            self._wait()
+            time.sleep(PAUSE_SECONDS)
 
-    def _series(self, call, count):
+        turn(calls)
+        began = time.perf_counter()
+        with profile(activities=[ProfilerActivity.CUDA]) as seen:
+            turn(calls)
+            for call in calls:
+                turn([call])
+            lasted = (time.perf_counter() - began) * 1e6
+        on_device = torch.autograd.DeviceType.CUDA
+        spans = [(e.time_range.start, e.time_range.end) for e in seen.events() if e.device_type == on_device]
+        return [(start, end) for start, end in spans if 0 <= start <= end <= lasted]
+
+    def _series(self, call, count, held=False):
+        if held and self.on_gpu:
+            hold(self.stream, SERIES_CLOCKS)
         begin = time.perf_counter()
         if self.on_gpu:
             start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -98,16 +111,26 @@ class Clock:
             self.stream.synchronize()
 
 
-HOLD_CLOCKS = 400_000  # a fifth of a millisecond
+HOLD_CLOCKS = 4_000_000     # two milliseconds: eager PyTorch needs about one to hand over a loss, forward and backward
+SERIES_CLOCKS = 16_000_000  # eight: a series of gathers
 PAUSE_SECONDS = 0.2
 
 
-def hold(stream):
+def hold(stream, clocks):
     """Keeps the stream busy while the host hands over what is timed: the device would wait for the first launches, and the time between
     two events have them in it. torch.cuda._sleep is what PyTorch's own tests wait with."""
     if hasattr(torch.cuda, "_sleep"):
         with torch.cuda.stream(stream):
-            torch.cuda._sleep(HOLD_CLOCKS)
+            torch.cuda._sleep(clocks)
+
+
+def busy_row(spans, count, why):
+    """Every call does the same: a number of kernels that is no multiple of the calls' has some missing or some that are not theirs."""
+    if not why and len(spans) % count != 0:
+        why = f"the profiler has seen {len(spans)} kernels of {count} calls"
+    if why:
+        return {"busy_ms": None, "kernels": None, "busy_unknown": why}
+    return {"busy_ms": covered(spans) / 1e3 / count, "kernels": len(spans) / count}
 
 
 def covered(spans):
@@ -135,7 +158,7 @@ class Session:
 
     def __init__(self, options):
         self.options, self.on_gpu = options, not options.dry_run
-        self.deadline = time.monotonic() + options.seconds
+        self.deadline = options.began + options.seconds
         self.device = torch.device("cuda" if self.on_gpu else "cpu")
         self.stream = torch.cuda.Stream() if self.on_gpu else None
         self.clock = Clock(self.on_gpu, self.stream, 0.05 if options.quick or options.dry_run else 0.3)
@@ -178,13 +201,15 @@ class Session:
         return torch.cuda.mem_get_info()[0] if self.on_gpu else 2**33
 
     def watch_memory(self):
-        """Starts counting what is allocated from here on; the returned function tells the peak in MiB."""
+        """Starts counting what is allocated from here on; the returned function tells the peak in MiB, of PyTorch and of our workspace.
+        That is given back first: it only grows, so that a small call would seem to need what the largest one before it did."""
+        self.context.call("tt_context_trim")
         if not self.on_gpu:
             return lambda: None
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        return lambda: (torch.cuda.max_memory_allocated() - before) / 2**20
+        return lambda: (torch.cuda.max_memory_allocated() - before + self.context.workspace_bytes()) / 2**20
 
     def close(self):
         for pointer in self.taken:
@@ -192,18 +217,22 @@ class Session:
         self.context.close()
 
 
+SHAPE = ("case", "data", "n", "m", "d", "dtype", "who")
+
+
 class Results:
     """NAME.json: every row is on disk as soon as it is there, so that a group that dies loses nothing of the others or its own, and what
-    was under way when it died is told."""
+    was under way when it died is told. resumes: adds to the rows that a process before has left of the group."""
 
-    def __init__(self, folder, name, group):
+    def __init__(self, folder, name, group, resumes=False):
         os.makedirs(folder, exist_ok=True)
         self.path, self.group = os.path.join(folder, f"{name}.json"), group
+        self.title = f"{group}, peers alone" if resumes else group
         self.all = {"device": None, "groups": {}, "rows": []}
         if os.path.exists(self.path):
             with open(self.path) as file:
                 self.all = json.load(file)
-        self.all["rows"] = [row for row in self.all["rows"] if row["group"] != group]
+        self.all["rows"] = [row for row in self.all["rows"] if resumes or row["group"] != group]
         self.state("began")
 
     def floors(self, found):
@@ -220,12 +249,12 @@ class Results:
         self._write()
 
     def state(self, text):
-        self.all["groups"][self.group] = text
+        self.all["groups"][self.title] = text
         self._write()
 
     def begins(self, row):
         """A hang is cut off from outside: then this is what it hung in."""
-        self.state("was at " + " ".join(str(row[key]) for key in ("case", "data", "n", "m", "d", "dtype", "who") if key in row))
+        self.state("was at " + " ".join(str(row[key]) for key in SHAPE if key in row))
 
     def add(self, row):
         self.all["rows"].append({"group": self.group, **row})
@@ -240,6 +269,10 @@ class Results:
     def rows(self):
         return [row for row in self.all["rows"] if row["group"] == self.group]
 
+    def has(self, row):
+        """Whether this was timed already, or left out for want of time."""
+        return any("error" not in other and row.items() <= other.items() for other in self.rows())
+
     def skip(self, case, why, **more):
         self.add({"case": case, "who": "twintail", "skipped": why, **more})
         print(f"{case}: skipped: {why}", flush=True)
@@ -250,27 +283,46 @@ class Results:
         os.replace(self.path + ".part", self.path)
 
 
+def text_of(error):
+    """One line. The error itself is not to be kept: its traceback keeps what its functions had in hand, tables of gigabytes."""
+    if os.environ.get("TWINTAIL_BENCH_TRACE"):
+        traceback.print_exception(error)
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
 def attempt(results, row, measure):
     """The row with what `measure` returns, or with the error: a peer that cannot run here must not end the bench, nor go unsaid."""
     results.begins(row)
     try:
         row.update(measure())
-    except AssertionError:
-        raise  # a wrong result is no peer's inability
     except Exception as error:
-        if os.environ.get("TWINTAIL_BENCH_TRACE"):
-            raise
-        row["error"] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        row["error"] = text_of(error)
     return row
 
 
-def unless_wrong(results, shape, run):
-    """A case that is wrong is told, and not timed; the next one may be right."""
+def unless_wrong(results, row, run):
+    """A case that is wrong or fails is told, and not timed; the next one may be right."""
+    results.begins(row)
     try:
         run()
-    except AssertionError as error:
-        results.add({"who": "twintail", **shape, "error": str(error)[:200]})
-        print(f"{shape}: {error}", flush=True)
+    except Exception as error:
+        told(results, row, error)
+
+
+def if_able(results, row, make):
+    """What `make` returns; None where it cannot run here, which is told. A wrong result is no inability: it goes on to the caller."""
+    results.begins(row)
+    try:
+        return make()
+    except AssertionError:
+        raise
+    except Exception as error:
+        return told(results, row, error)
+
+
+def told(results, row, error):
+    row = results.add({"who": "twintail", **row, "error": text_of(error)})
+    print(" ".join(f"{key}={row[key]}" for key in SHAPE if key in row) + f": {row['error']}", flush=True)
 
 
 def close_to(what, found, expected, limit):
@@ -280,7 +332,3 @@ def close_to(what, found, expected, limit):
     print(f"check {what}: relative difference {error:.1e} (limit {limit:.0e})", flush=True)
     if not error <= limit:
         raise AssertionError(f"{what} is wrong: relative difference {error:.2e}, expected at most {limit:.0e}; it is not timed")
-
-
-def fail(message):
-    sys.exit(f"bench.py: error: {message}")

@@ -89,7 +89,7 @@ class TwintailError(RuntimeError):
 
 P, I32, I64, U32, U64 = c.c_void_p, c.c_int32, c.c_int64, c.c_uint32, c.c_uint64
 SIGNATURES = {
-    "tt_context_create": [P, P], "tt_context_destroy": [P], "tt_context_synchronize": [P], "tt_context_get_info": [P, P],
+    "tt_context_create": [P, P], "tt_context_destroy": [P], "tt_context_synchronize": [P], "tt_context_get_info": [P, P], "tt_context_trim": [P],
     "tt_graph_begin": [P], "tt_graph_end": [P],
     "tt_alloc": [P, I64, P], "tt_free": [P, P], "tt_memory_copy": [P, P, P, I64, I32],
     "tt_fill_uniform": [P, U64, U32, I64, c.c_float, c.c_float, I64, P], "tt_sample_rows": [P, U64, U32, I64, I64, I64, P],
