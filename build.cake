@@ -219,7 +219,7 @@ Task("Cuda")
     foreach (var file in new[] { library, proof }.Where(f => FileExists(f)))
     {
         Information($"---- {file.GetFilename()}");
-        Run("bash", "native/cuda/report-resources.sh", file.FullPath, HotKernels);
+        Run("bash", "native/cuda/report-resources.sh", file.FullPath, HotKernels, "hopper_pass=168");
         if (StartProcess("bash", $"native/cuda/report-waits.sh {file.FullPath.Quote()}") == 0) continue;
         // A compiler of the user's own may be one that puts waits in: the kernels are slower then, and right.
         if (HasOwnToolkit(Context)) throw new CakeException($"{file.GetFilename()}: wgmma kernels wait for more than hopper.cu says.");

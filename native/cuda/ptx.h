@@ -32,17 +32,24 @@ __device__ __forceinline__ uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }
 
-// ---- redux.sync: over all lanes of a warp
+// ---- redux.sync: over all lanes of a warp. By CUDA C++'s own word for it: of assembly the compiler does not know that
+// all lanes have to meet in it, and might do it twice, in both branches before.
 
 __device__ __forceinline__ int warp_min(int x) {
-  int least = x;
-  TT_PTX_SM80("redux.sync.min.s32 %0, %1, 0xffffffff;" : "=r"(least) : "r"(x));
-  return least;
+#if TT_ARCH == 0 || TT_ARCH >= 800
+  return __reduce_min_sync(0xffffffffu, x);
+#else
+  __trap();
+  return x;
+#endif
 }
 __device__ __forceinline__ int warp_max(int x) {
-  int most = x;
-  TT_PTX_SM80("redux.sync.max.s32 %0, %1, 0xffffffff;" : "=r"(most) : "r"(x));
-  return most;
+#if TT_ARCH == 0 || TT_ARCH >= 800
+  return __reduce_max_sync(0xffffffffu, x);
+#else
+  __trap();
+  return x;
+#endif
 }
 
 // ---- cp.async: copies kBytes from global to shared memory, zeros if not valid (the source must be a

@@ -17,8 +17,8 @@
 // times two warps a scheduler, "masked" where rows and columns may share keys):
 //
 //        products  exponentials  shared memory  instructions: kSum, kGiven  masked
-//   d = 64   1024          1024            640                  732,    760    1020, 1048
-//   d = 128  2048          1024           1280                  770,    802    1058, 1090
+//   d = 64   1024          1024            640                  736,    764    1024, 1052
+//   d = 128  2048          1024           1280                  774,    806    1062, 1094
 //
 // Products bind, if all else runs beside them: at d = 64 two of four are full and the others nearly so, so that an
 // overlap as good as FlashAttention-3's (which has a maximum and rescaling besides) would leave about 65 % of the
@@ -35,6 +35,10 @@ namespace {
 
 constexpr int kConsumers = 2;
 constexpr int kBlockThreads = 128 * (kConsumers + 1);
+// Handed over from one to the others: a block begins with 168 for each thread (of the 64 Ki by its launch bounds, in
+// eights), and gives out as many. With fewer the consumers would wait for ever; report-resources.sh looks.
+constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
+static_assert(128 * (kProducerRegisters + kConsumers * kConsumerRegisters) == 168 * kBlockThreads);
 constexpr int kPlane = kTileRows * 64;  // elements
 using Columns = ColumnData<kTileRows>;
 
@@ -171,9 +175,10 @@ struct Turns {
   }
 };
 
-// The producer may fill the stage again.
+// The producer may fill the stage again. Its rows were read by products only, but its columns by loads.
 template <int kWidth>
 __device__ __forceinline__ void release(Block<kWidth>& block, int stage) {
+  fence_async_proxy();
   __syncwarp();
   if (ptx::lane_id() == 0) barrier_arrive(&block.empty[stage]);
 }
@@ -206,6 +211,10 @@ __device__ void consume(Block<kWidth>& block, const Pass& p, int begin, int end)
     __syncwarp();  // lanes leave a wait one by one
     float s[1][16][4];
     turns.wait(tile == begin);
+    if constexpr (kProducts) {
+      settle(u[0]);
+      settle(e);
+    }
     products_begin();
     issue_scores<kWidth>(s[0], block.x, block.y[stage], first_row);
     if constexpr (kProducts) issue_products<kWidth>(u[0], e, block.y[before]);
@@ -230,6 +239,8 @@ __device__ void consume(Block<kWidth>& block, const Pass& p, int begin, int end)
   }
   if constexpr (kProducts) {
     if (begin < end) {
+      settle(u[0]);
+      settle(e);
       products_begin();
       issue_products<kWidth>(u[0], e, block.y[before]);
       products_wait<0>();
@@ -265,10 +276,10 @@ __global__ void __launch_bounds__(kBlockThreads, 1) hopper_pass(Pass p) {
   }
   __syncthreads();
   if (threadIdx.x >= 128 * kConsumers) {
-    fewer_registers<24>();
+    fewer_registers<kProducerRegisters>();
     produce<kMode>(block, p, begin, end);
   } else {
-    more_registers<240>();
+    more_registers<kConsumerRegisters>();
     consume<kMode, kWidth, kProducts>(block, p, begin, end);
   }
 #endif

@@ -66,6 +66,12 @@ __device__ __forceinline__ void bulk_copy(void* to, const void* from, uint32_t b
       : "memory");
 }
 
+// Loads and stores of this thread so far come before bulk copies and products that are started in whatever follows in
+// order, in this thread or another one: these reach shared memory by a proxy of their own (PTX ISA 8.4, 8.2.1 and 8.10.2).
+__device__ __forceinline__ void fence_async_proxy() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 template <int kRegisters>
 __device__ __forceinline__ void more_registers() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
@@ -104,7 +110,8 @@ __device__ __forceinline__ void products_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kGroupsLeft) : "memory");
 }
 // To a compiler the results of a product are there when it is issued, and its operands free. So each array of
-// registers is named once more behind the wait for its product: nothing that uses it is moved before that.
+// registers is named once more behind the wait for its product: nothing that uses it is moved before that. Likewise
+// before products_begin(), which a compiler does not take for a use of registers: nothing that writes them is moved behind it.
 template <int kRows>
 __device__ __forceinline__ void settle(float (&d)[kRows][4]) {
 #pragma unroll
@@ -135,10 +142,10 @@ __device__ __forceinline__ void settle(uint32_t (&a)[kRows][4]) {
 __device__ __forceinline__ void multiply(float (&d)[16][4], uint64_t a, uint64_t b, int add) {
   asm volatile(
       "{\n"
-      ".reg .pred add;\n"
-      "setp.ne.b32 add, %66, 0;\n"
+      ".reg .pred p;\n"
+      "setp.ne.b32 p, %66, 0;\n"
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" TT_R64
-      "}, %64, %65, add, 1, 1, 0, 0;\n"
+      "}, %64, %65, p, 1, 1, 0, 0;\n"
       "}\n"
       : TT_D64(d)
       : "l"(a), "l"(b), "r"(add));

@@ -149,6 +149,7 @@ void prepare_threads() {
     thread.products.clear();
     thread.product_group_ends.clear();
     thread.products_fenced = false;
+    thread.async_proxy = false;
     machine.warps[i / 32].exists |= 1u << (i & 31u);
     ready_add(i);
   }

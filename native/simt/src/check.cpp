@@ -34,12 +34,13 @@ constexpr unsigned char kWritten = 1, kInFlight = 2;
 // Who touched which of a cell's 4 bytes, when, and in which instruction.
 struct Record {
   std::uint32_t block_thread = 0;  // block (from 1) << 10 | thread; 0: no record
-  std::uint32_t clock_mask = 0;    // clock << 5 | atomic << 4 | bytes
+  std::uint32_t clock_mask = 0;    // clock << 6 | async << 5 | atomic << 4 | bytes
   std::int32_t code = 0;           // relative to this module's code
 
   std::uint32_t block() const { return block_thread >> 10; }
   unsigned thread() const { return block_thread & 1023u; }
-  std::uint32_t clock() const { return clock_mask >> 5; }
+  std::uint32_t clock() const { return clock_mask >> 6; }
+  bool async() const { return (clock_mask & 32u) != 0; }
   bool atomic() const { return (clock_mask & 16u) != 0; }
   unsigned bytes() const { return clock_mask & 15u; }
 };
@@ -79,6 +80,7 @@ struct Checker {
   std::unordered_map<const void*, std::vector<std::uint32_t>> released;
   std::unordered_set<std::uint32_t> acquired;
   std::vector<bool> fenced;  // by thread: nothing written since its last fence
+  std::vector<std::vector<std::uint32_t>> proxy_fences;  // by thread: its clocks at them, ascending
 };
 Checker checker;
 
@@ -172,6 +174,23 @@ bool ordered_before(const Record& r, const Region& region) {
        describe_code(&kCodeBase + r.code).c_str());
 }
 
+// Whether the thread of an ordinary access has fenced it from the async proxy before it let the current one go on.
+bool proxy_fenced_since(const Record& r) {
+  const std::vector<std::uint32_t>& fences = checker.proxy_fences[r.thread()];
+  const auto fence = std::lower_bound(fences.begin(), fences.end(), r.clock());
+  return fence != fences.end() && (r.thread() == machine.current->id ||
+                                   checker.ordering.seen(machine.current->id, r.thread(), *fence));
+}
+
+[[noreturn]] void unfenced(const Record& r, bool was_write, const unsigned char* p, std::size_t n,
+                           Access kind, const void* code) {
+  fail(
+      "no fence.proxy.async: the async proxy %s %s (%zu bytes), which thread %u %s by ordinary "
+      "instructions\n  here: %s\n  before: %s",
+      verb(kind), describe_address(p).c_str(), n, r.thread(), was_write ? "wrote" : "read",
+      describe_code(code).c_str(), describe_code(&kCodeBase + r.code).c_str());
+}
+
 // The slot for a new record: one of the same thread or one that the new access follows anyway.
 Record& slot(Record (&records)[2], const Region& region, unsigned bytes) {
   for (Record& r : records)
@@ -186,7 +205,8 @@ void check_cell(Cell& cell, unsigned bytes, const Region& region, const unsigned
                 std::size_t n, Access kind, const void* code) {
   const bool atomic = kind == Access::kAtomic;
   const Record now{checker.block << 10 | machine.current->id,
-                   checker.ordering.clock(machine.current->id) << 5 | (atomic ? 16u : 0u) | bytes,
+                   checker.ordering.clock(machine.current->id) << 6 |
+                       (machine.current->async_proxy ? 32u : 0u) | (atomic ? 16u : 0u) | bytes,
                    pack_code(code)};
   Record(&mine)[2] = kind == Access::kRead ? cell.reads : cell.writes;
   if (mine[0].block_thread == now.block_thread && mine[0].clock_mask == now.clock_mask &&
@@ -196,11 +216,18 @@ void check_cell(Cell& cell, unsigned bytes, const Region& region, const unsigned
     return r.block_thread != 0 && (r.bytes() & bytes) != 0 && !(atomic && r.atomic()) &&
            !ordered_before(r, region);
   };
-  for (const Record& r : cell.writes)
+  const auto crosses = [&](const Record& r) {
+    return now.async() && !r.async() && (r.bytes() & bytes) != 0 && r.block() == checker.block &&
+           !proxy_fenced_since(r);
+  };
+  for (const Record& r : cell.writes) {
     if (collides(r)) race(r, true, region, p, n, kind, code);
+    if (crosses(r)) unfenced(r, true, p, n, kind, code);
+  }
   if (kind != Access::kRead) {
     for (Record& r : cell.reads) {
       if (collides(r)) race(r, false, region, p, n, kind, code);
+      if (crosses(r)) unfenced(r, false, p, n, kind, code);
       if ((r.bytes() & ~bytes) == 0) r = Record();
     }
   }
@@ -371,6 +398,7 @@ void block_starts() {
   checker.ordering.start(machine.thread_count);
   checker.acquired.clear();
   checker.fenced.assign(machine.thread_count, false);
+  checker.proxy_fences.assign(machine.thread_count, {});
 }
 
 void all_synced() {
@@ -398,6 +426,11 @@ void barrier_synced(unsigned barrier) {
 }
 void fenced() {
   if (machine.current != nullptr) checker.fenced[machine.current->id] = true;
+}
+
+void proxy_fenced() {
+  const unsigned thread = machine.current->id;
+  checker.proxy_fences[thread].push_back(checker.ordering.advance(thread));
 }
 
 void copy_started(const AsyncCopy& copy) {

@@ -77,6 +77,7 @@ std::size_t round_up(std::size_t n, std::size_t unit) {
 }
 
 bool map_allocation(Allocation& a) {
+  watch_faults();  // the host may touch it before any kernel runs
   a.map_bytes = round_up(round_up(a.size, kAlign) + kPatternBytes, kPage) + 2 * kGuard;
   void* map =
       mmap(nullptr, a.map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

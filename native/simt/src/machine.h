@@ -46,6 +46,7 @@ struct Thread {
   std::vector<ProductUnderWay> products;
   std::vector<std::size_t> product_group_ends;
   bool products_fenced = false;
+  bool async_proxy = false;
 };
 
 // The lanes that wait for each other in a collective: those that named the same mask.

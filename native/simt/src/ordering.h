@@ -19,6 +19,8 @@ class Ordering {
   bool seen(unsigned by, unsigned thread, std::uint32_t clock) const {
     return clock <= floor_[thread] || clock <= learnt(by, thread);
   }
+  // What the thread does from now on has another clock than what it did before, which is returned.
+  std::uint32_t advance(unsigned thread) { return clock_[thread]++; }
   void sync_all();
   void sync_warp(unsigned warp, unsigned mask);
   void arrive(unsigned barrier, unsigned thread);

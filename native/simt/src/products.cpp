@@ -2,6 +2,7 @@
 // late as PTX allows, when its warpgroup waits for its group: until then its accumulators hold a NaN of our own, its
 // operands are read where they are, and what touched registers meanwhile is found out. PTX ISA 8.4, 9.7.14.
 #include "machine.h"
+#include "shadow.h"
 
 #include <cstring>
 
@@ -36,6 +37,17 @@ bool has(const Thread& self, std::size_t n, const float* d) {
 }
 
 }  // namespace
+
+void fence_async_proxy() {
+  shadow::proxy_fenced();
+}
+
+AsyncProxy::AsyncProxy() {
+  machine.current->async_proxy = true;
+}
+AsyncProxy::~AsyncProxy() {
+  machine.current->async_proxy = false;
+}
 
 void products_fence() {
   machine.current->products_fenced = true;

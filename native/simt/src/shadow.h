@@ -70,7 +70,8 @@ void barrier_arrived(unsigned barrier);          // a named one, by the current 
 void barrier_synced(unsigned barrier);           // all that wait in it go on
 void released(const void* point);                // an mbarrier: by the current thread
 void acquired(const void* point);
-void fenced();  // __threadfence
+void fenced();        // __threadfence
+void proxy_fenced();  // fence.proxy.async, by the current thread
 void copy_started(const AsyncCopy& copy);
 void copy_arrives(const AsyncCopy& copy);
 #else
@@ -88,6 +89,7 @@ inline void barrier_synced(unsigned) {}
 inline void released(const void*) {}
 inline void acquired(const void*) {}
 inline void fenced() {}
+inline void proxy_fenced() {}
 inline void copy_started(const AsyncCopy&) {}
 inline void copy_arrives(const AsyncCopy&) {}
 #endif

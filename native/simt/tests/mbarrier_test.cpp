@@ -7,11 +7,14 @@ namespace {
 using planted::Bug;
 using planted::gives_indices;
 using planted::kAlways;
+using planted::kNever;
 using planted::kSometimes;
 using simt_test::DeviceArray;
 
+enum class Mistake { kNone, kNoWait, kNoFence };
+
 // A ring of two stages: one thread fills it with bulk copies, the others take what is there.
-__global__ void ring(const float* in, float* out, int tiles, bool wrong) {
+__global__ void ring(const float* in, float* out, int tiles, Mistake mistake) {
   constexpr int kStages = 2, kTile = 32;
   TT_SHARED(float, tile, [kStages][kTile]);
   TT_SHARED(uint64_t, full, [kStages]);
@@ -28,22 +31,25 @@ __global__ void ring(const float* in, float* out, int tiles, bool wrong) {
     const int stage = i % kStages;
     const unsigned parity = i / kStages % 2;
     if (t == kTile) {
-      if (!wrong) simt::hopper::barrier_wait(&empty[stage], parity ^ 1);
+      if (mistake != Mistake::kNoWait) simt::hopper::barrier_wait(&empty[stage], parity ^ 1);
       simt::hopper::barrier_expect(&full[stage], sizeof tile[stage]);
       simt::hopper::bulk_copy(tile[stage], in + i * kTile, sizeof tile[stage], &full[stage]);
     } else if (t < kTile) {
       simt::hopper::barrier_wait(&full[stage], parity);
       out[i * kTile + t] = tile[stage][t];
+      if (mistake != Mistake::kNoFence) simt::hopper::fence_async_proxy();
       simt::hopper::barrier_arrive(&empty[stage]);
     }
   }
 }
+template <Mistake kMistake>
 bool ring_of(bool wrong) {
   constexpr int kTiles = 7, kCount = 32 * kTiles;
   std::vector<float> values(kCount);
   for (int i = 0; i < kCount; i++) values[static_cast<std::size_t>(i)] = static_cast<float>(i);
   const DeviceArray<float> in(values), out(kCount);
-  if (TT_LAUNCH(ring, 1, 64, 0, nullptr, in.get(), out.get(), kTiles, wrong) != cudaSuccess)
+  const Mistake mistake = wrong ? kMistake : Mistake::kNone;
+  if (TT_LAUNCH(ring, 1, 64, 0, nullptr, in.get(), out.get(), kTiles, mistake) != cudaSuccess)
     return false;
   return cudaDeviceSynchronize() == cudaSuccess && out.values() == values;
 }
@@ -103,7 +109,10 @@ bool nobody_arrives_of(bool wrong) {
 }
 
 const Bug kBugs[] = {
-    {"StageFilledBeforeItIsEmpty", ring_of, kSometimes, kSometimes, kSometimes, kSometimes, ""},
+    {"StageFilledBeforeItIsEmpty", ring_of<Mistake::kNoWait>, kSometimes, kSometimes, kSometimes,
+     kSometimes, ""},
+    {"StageReadAndNotFenced", ring_of<Mistake::kNoFence>, kNever, kAlways, kNever, kNever,
+     "no fence.proxy.async.*thread [0-9]+ read"},
     {"ReadWithoutWaiting", hand_over_of, kSometimes, kAlways, kSometimes, kSometimes,
      "race|nobody has written"},
     {"OneArrivalTooMany", one_too_many_of, kAlways, kAlways, kAlways, kAlways, "more arrivals"},

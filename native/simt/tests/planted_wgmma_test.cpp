@@ -8,6 +8,7 @@ using namespace simt::hopper;
 using planted::Bug;
 using planted::gives_indices;
 using planted::kAlways;
+using planted::kNever;
 
 enum class Mistake {
   kNone,
@@ -15,6 +16,7 @@ enum class Mistake {
   kWaitTooShort,
   kNotCommitted,
   kNoFence,
+  kNoProxyFence,
   kOperandReused,
   kAccumulatorTouched,
   kStageRefilled,
@@ -56,6 +58,7 @@ __device__ void products(float* out, Mistake mistake) {
     tiles.x[swizzled(i / 64, i % 64)] = bits_of_whole(x_at(i / 64, i % 64));
   for (int i = t; i < 128 * 64; i += 128)
     tiles.y[swizzled(i / 64, i % 64)] = bits_of_whole(y_at(i / 64, i % 64));
+  if (mistake != Mistake::kNoProxyFence) fence_async_proxy();
   __syncthreads();
 
   const int first = t / 32 * 16 + lane / 4;
@@ -126,12 +129,14 @@ const Bug kBugs[] = {
     {"NotCommitted", products_of<Mistake::kNotCommitted>, kAlways, kAlways, kAlways, kAlways,
      "wgmma under way"},
     {"NoFence", products_of<Mistake::kNoFence>, kAlways, kAlways, kAlways, kAlways, "wgmma.fence"},
+    {"NoProxyFence", products_of<Mistake::kNoProxyFence>, kNever, kAlways, kNever, kNever,
+     "no fence.proxy.async.*thread [0-9]+ wrote"},
     {"OperandReused", products_of<Mistake::kOperandReused>, kAlways, kAlways, kAlways, kAlways,
      "registers of A changed"},
     {"AccumulatorTouched", products_of<Mistake::kAccumulatorTouched>, kAlways, kAlways, kAlways,
      kAlways, "accumulators changed"},
     {"StageRefilled", products_of<Mistake::kStageRefilled>, kAlways, kAlways, kAlways, kAlways,
-     "race|^$"},
+     "race|no fence|^$"},
     {"LeftUnderWay", products_of<Mistake::kLeftUnderWay>, kAlways, kAlways, kAlways, kAlways,
      "wgmma under way"},
     {"TileNotAligned", products_of<Mistake::kTileNotAligned>, kAlways, kAlways, kAlways, kAlways,

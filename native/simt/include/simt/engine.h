@@ -34,6 +34,7 @@ struct Options {
   int compute_capability = 80;
   int multiprocessors = 4;
   int device_count = 1;
+  int driver_version = 12040;  // 0: there is no driver
   std::size_t memory_bytes = std::size_t{8}
                              << 30;  // what cudaMalloc can hand out in all; SIMT_MEMORY_MB
   bool print_failures = true;
@@ -47,6 +48,8 @@ struct Options {
   bool defer_streams = false;
   // What cudaDevAttrMemoryPoolsSupported says. SIMT_POOLS=0.
   bool memory_pools = true;
+  // What cudaDevAttrPageableMemoryAccess says: then a copy from pageable memory may read it when the copy is done.
+  bool pageable_access = false;
   // The cudaError_t that every cudaGraphExecUpdate returns, or 0: it does what it is asked.
   int graph_update_error = 0;
 };
@@ -150,6 +153,22 @@ void mbarrier_init(std::uint64_t* barrier, unsigned arrivals, Where where);
 // bytes: added to what the phase waits for, or, negative, what has come.
 void mbarrier_change(std::uint64_t* barrier, unsigned arrivals, std::int64_t bytes, Where where);
 void mbarrier_wait(std::uint64_t* barrier, unsigned parity, Where where);
+
+// ---- proxies ----------------------------------------------------------------------------------------
+
+// Bulk copies and products reach shared memory by the async proxy, loads and stores by the generic one (PTX ISA 8.4,
+// 8.2.1). The checker wants a fence between a generic access and an async one to the same bytes, in the thread that did
+// the former: as CUTLASS has it, though PTX would accept one in the latter's. Back again, waiting for the copy or the
+// product is enough.
+void fence_async_proxy();
+// While one lives, the current thread's accesses are async ones.
+class AsyncProxy {
+ public:
+  AsyncProxy();
+  ~AsyncProxy();
+  AsyncProxy(const AsyncProxy&) = delete;
+  AsyncProxy& operator=(const AsyncProxy&) = delete;
+};
 
 // ---- wgmma ------------------------------------------------------------------------------------------
 

@@ -30,12 +30,15 @@ inline void bulk_copy(void* to, const void* from, std::uint32_t bytes, std::uint
          from, to);
   if (!is_shared(to, bytes))
     fail("%s:%d cp.async.bulk to %p, which is not in shared memory", w.file, w.line, to);
+  const AsyncProxy proxy;
   // In plain code of the kernel's own translation unit, so that sanitizers see the bytes move.
   auto* out = static_cast<std::uint32_t*>(to);
   const auto* in = static_cast<const std::uint32_t*>(from);
   for (std::uint32_t i = 0; i < bytes / 4; i++) out[i] = in[i];
   mbarrier_change(barrier, 0, -static_cast<std::int64_t>(bytes), w);
 }
+
+using simt::fence_async_proxy;
 
 template <int kRegisters>
 void more_registers() {}
@@ -77,6 +80,7 @@ inline MatrixInShared advance(const MatrixInShared& m, int bytes) {
 
 // A warp has rows 16 w .. 16 w + 15 of the warpgroup's 64; d as of mma.m16n8k16, columns 8 j on.
 inline void do_product(const Product& p) {
+  const AsyncProxy proxy;
   const unsigned lane = simt::lane(), g = lane / 4, first = thread_rank() / 32 % 4 * 16 + g;
   float rows[2][16];
   for (unsigned k = 0; k < 16; k++) {
