@@ -5,30 +5,12 @@
 #include <memory>
 
 #include "context.h"
+#include "current_device.h"
 
 namespace tt::cuda {
 namespace {
 
 void (*count_bytes)(int64_t) = nullptr;  // the core's; set once
-
-/// The context's device is the thread's while an op runs, and the host's choice comes back after it.
-class CurrentDevice {
- public:
-  explicit CurrentDevice(int device) {
-    check(cudaGetDevice(&before_), "asking for the current device");
-    if (before_ != device) check(cudaSetDevice(device), "choosing the device");
-    device_ = device;
-    cudaGetLastError();  // what a caller's own launch left behind is not ours to report
-  }
-  ~CurrentDevice() {
-    if (before_ != device_) cudaSetDevice(before_);
-  }
-  CurrentDevice(const CurrentDevice&) = delete;
-  CurrentDevice& operator=(const CurrentDevice&) = delete;
-
- private:
-  int before_ = 0, device_ = 0;
-};
 
 /// Like tt::Bind, with the context's device current.
 template <auto Op>
@@ -54,11 +36,14 @@ std::string describe_linear() {
 }
 
 int32_t probe(char* reason, size_t reason_size) {
-  int count = 0;
+  int count = 0, driver = 0, runtime = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaDriverGetVersion(&driver);
   if (status != cudaSuccess) {
     cudaGetLastError();
-    std::snprintf(reason, reason_size, "no CUDA device: %s (%s)", cudaGetErrorString(status),
+    // The runtime calls a driver that is not there one that is too old.
+    std::snprintf(reason, reason_size, "no CUDA device: %s (%s)",
+                  driver == 0 ? "no NVIDIA driver" : cudaGetErrorString(status),
                   cudaGetErrorName(status));
     return 0;
   }
@@ -66,8 +51,6 @@ int32_t probe(char* reason, size_t reason_size) {
     std::snprintf(reason, reason_size, "no CUDA device");
     return 0;
   }
-  int driver = 0, runtime = 0;
-  cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
   cudaDeviceProp first;
   const char* name = cudaGetDeviceProperties(&first, 0) == cudaSuccess ? first.name : "unnamed";

@@ -27,6 +27,7 @@ Device describe(int index) {
   d.multiprocessors = properties.multiProcessorCount;
   d.capability = properties.major * 100 + properties.minor * 10;
   d.shared_bytes_per_block = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index);
+  d.memory_bytes = properties.totalGlobalMem;
   d.pools = attribute(cudaDevAttrMemoryPoolsSupported, index) != 0;
   return d;
 }
@@ -54,11 +55,19 @@ bool loses_device(cudaError_t status) {
     case cudaErrorLaunchFailure:
     case cudaErrorAssert:
     case cudaErrorContextIsDestroyed:
+    case cudaErrorMpsClientTerminated:
+    case cudaErrorExternalDevice:
     case cudaErrorUnknown:
       return true;
-    default:
-      return false;
+    default:  // cudaErrorContained and cudaErrorTensorMemoryLeak, which CUDA 12.4 has no names for
+      return static_cast<int>(status) == 226 || static_cast<int>(status) == 721;
   }
+}
+
+/// The device needs code that the driver would have to compile, and it cannot.
+bool wants_newer_driver(cudaError_t status) {
+  return status == cudaErrorJitCompilerNotFound || status == cudaErrorUnsupportedPtxVersion ||
+         status == cudaErrorJitCompilationDisabled;
 }
 
 }  // namespace
@@ -71,6 +80,8 @@ void check(cudaError_t status, const char* doing) {
   if (status == cudaErrorMemoryAllocation) out_of_memory(-1, free_memory(), doing);
   if (code == 209 || status == cudaErrorInvalidDeviceFunction)
     unsupported(what + "; this build has no code for the device");
+  if (wants_newer_driver(status))
+    unsupported(what + "; the driver is older than this build wants for the device");
   if (loses_device(status)) device_error(what);
   internal_error(what);
 }
@@ -141,6 +152,10 @@ void* Scope::take(int64_t count, size_t size) {
 }
 
 Stream::Stream(void* adopted) : stream_(static_cast<cudaStream_t>(adopted)) {
+  if (stream_ == cudaStreamPerThread) {
+    bad_argument("stream", "a stream that is the same one in every thread",
+                 std::string("cudaStreamPerThread"));
+  }
   if (adopted != nullptr) return;
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
   owned_ = true;

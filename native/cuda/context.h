@@ -17,7 +17,8 @@
 namespace tt::cuda {
 
 /// Throws what the status means: nothing for cudaSuccess; TT_DEVICE_ERROR where the device's context is
-/// lost; TT_OUT_OF_MEMORY; TT_UNSUPPORTED where this library has no code for the device; else TT_INTERNAL.
+/// lost; TT_OUT_OF_MEMORY; TT_UNSUPPORTED where this library has no code for the device, or the driver cannot compile it; else
+/// TT_INTERNAL.
 /// doing: e.g. "embedding_gather".
 void check(cudaError_t status, const char* doing);
 
@@ -86,7 +87,8 @@ struct Device {
   int multiprocessors;
   int capability;              // times 10: 800 for sm_80
   int shared_bytes_per_block;  // that a kernel may ask for
-  bool pools;                  // memory can be taken in a stream's order
+  size_t memory_bytes;
+  bool pools;  // memory can be taken in a stream's order
   char name[128];
 };
 
@@ -138,14 +140,16 @@ void read(Context& context, const T* from, int64_t count, T* to, const char* doi
   check(cudaStreamSynchronize(context.stream), doing);
 }
 
-/// Host memory to the device; the host's may be reused when it returns. Not part of a graph, which would read the host's
-/// memory when it runs; see Staging for ops that may be.
+/// Host memory to the device; waits until it is there. A copy from pageable memory may return before it has read all, where the
+/// device reads that by itself, and whoever owns the memory may not get as far as the next wait. Not part of a graph, which
+/// would read the host's memory when it runs; see Staging for ops that may be, or must not wait.
 template <class T>
 void write(Context& context, const T* from, int64_t count, T* to, const char* doing) {
   context.recording.interrupt();
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(T), cudaMemcpyHostToDevice,
                         context.stream),
         doing);
+  check(cudaStreamSynchronize(context.stream), doing);
 }
 
 /// A one-dimensional grid of blocks of `block` threads, one thread an element.

@@ -19,19 +19,21 @@ bool graphs_allowed() {
   bad_argument("TWINTAIL_CUDA_GRAPHS", "on or off", std::string(text));
 }
 
-bool is_captured(cudaStream_t stream) {
-  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-  const cudaError_t asked = cudaStreamIsCapturing(stream, &status);
-  if (asked != cudaSuccess) cudaGetLastError();
-  return asked != cudaSuccess || status != cudaStreamCaptureStatusNone;
-}
-
 struct DestroyGraph {
   void operator()(cudaGraph_t graph) const { cudaGraphDestroy(graph); }
 };
 using Graph = std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, DestroyGraph>;
 
 }  // namespace
+
+cudaError_t ask_captured(cudaStream_t stream, bool* captured) noexcept {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  const cudaError_t asked = cudaStreamIsCapturing(stream, &status);
+  if (asked != cudaSuccess) cudaGetLastError();
+  *captured = asked == cudaErrorStreamCaptureImplicit ||
+              (asked == cudaSuccess && status != cudaStreamCaptureStatusNone);
+  return *captured ? cudaSuccess : asked;
+}
 
 Recording::Recording(cudaStream_t& stream)
     : stream_(stream), real_(stream), allowed_(graphs_allowed()) {}
@@ -51,7 +53,10 @@ Recording::~Recording() {
 void Recording::begin() {
   const bool first = !warm_;
   warm_ = true;
-  if (first || !allowed_ || is_captured(real_)) return;
+  if (first || !allowed_) return;
+  bool captured = false;
+  check(ask_captured(real_, &captured), "tt_graph_begin");
+  if (captured) return;
   if (capturing_ == nullptr) {
     check(cudaStreamCreateWithFlags(&capturing_, cudaStreamNonBlocking), "creating a stream");
   }

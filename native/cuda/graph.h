@@ -7,13 +7,17 @@
 
 namespace tt::cuda {
 
+/// Sets captured to whether the stream is under capture: the legacy stream also while another capture keeps it from being
+/// used. What it returns otherwise are errors of earlier work, such as that the device is lost; captured is false then.
+cudaError_t ask_captured(cudaStream_t stream, bool* captured) noexcept;
+
 /// Records the work of a section of calls by stream capture. Since a training step never repeats its arguments (counters
 /// of random draws, rows of the batch, rates), each section is recorded anew, and the executable graph of the one before is
 /// updated to it; where its shape has changed, it is built again.
 ///
 /// The capture is that of a stream of its own, which is the context's while it goes on: the real one, which may be somebody
-/// else's, never is under capture, and the graph is launched there. The capture is relaxed, so that it forbids nothing to
-/// whatever else the process does meanwhile.
+/// else's, never is under capture, and the graph is launched there. The capture is relaxed: the process may go on allocating
+/// and freeing. What waits for the whole device fails all the same while a capture goes on there, in any thread, and spoils it.
 class Recording {
  public:
   /// stream: where the context's ops put their work; changed while a capture goes on.

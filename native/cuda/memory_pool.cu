@@ -5,7 +5,7 @@
 namespace tt::cuda {
 
 MemoryPool::MemoryPool(const Device& device, cudaStream_t stream, Recording& recording)
-    : stream_(stream), recording_(recording) {
+    : stream_(stream), recording_(recording), device_bytes_(device.memory_bytes) {
   if (!device.pools) return;
   cudaMemPoolProps properties{};
   properties.allocType = cudaMemAllocationTypePinned;
@@ -32,14 +32,24 @@ MemoryPool::~MemoryPool() {
   if (pool_ != nullptr) cudaMemPoolDestroy(pool_);
 }
 
-bool MemoryPool::is_captured() const noexcept {
-  if (recording_.active()) return true;  // the stream does not have the work yet
-  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-  if (cudaStreamIsCapturing(stream_, &status) != cudaSuccess) {
+/// Whether the stream does not have the work yet that was put there before.
+bool MemoryPool::keeps_work_back() const noexcept {
+  bool captured = false;
+  ask_captured(stream_, &captured);  // who then frees or waits learns of a device that is lost
+  return captured || recording_.active();
+}
+
+/// What can be taken, as far as the device says: what nobody has, and what lies idle here.
+int64_t MemoryPool::free_bytes() const {
+  const int64_t unused = free_memory();
+  uint64_t reserved = 0, used = 0;
+  if (unused < 0 || pool_ == nullptr ||
+      cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &reserved) != cudaSuccess ||
+      cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrUsedMemCurrent, &used) != cudaSuccess) {
     cudaGetLastError();
-    return true;  // the legacy stream, while another one is captured that an allocation would invalidate
+    return unused;
   }
-  return status != cudaStreamCaptureStatusNone;
+  return unused + static_cast<int64_t>(reserved - used);
 }
 
 cudaError_t MemoryPool::try_take(size_t bytes, void** memory) noexcept {
@@ -52,8 +62,11 @@ cudaError_t MemoryPool::try_take(size_t bytes, void** memory) noexcept {
 }
 
 void* MemoryPool::take(size_t bytes, const char* what) {
+  if (bytes > device_bytes_) out_of_memory(static_cast<int64_t>(bytes), free_bytes(), what);
   recording_.interrupt();
-  if (is_captured()) {
+  bool captured = false;
+  check(ask_captured(stream_, &captured), what);
+  if (captured) {
     unsupported(format(
         "%s: %zu bytes of device memory cannot be taken while the stream is captured; run the same "
         "call once before",
@@ -74,7 +87,7 @@ void* MemoryPool::take(size_t bytes, const char* what) {
 }
 
 cudaError_t MemoryPool::give_back(void* memory) noexcept {
-  if (is_captured()) {
+  if (keeps_work_back()) {
     try {
       postponed_.push_back(memory);
     } catch (...) {
@@ -97,7 +110,7 @@ void MemoryPool::give_back_postponed() noexcept {
 }
 
 void MemoryPool::trim() noexcept {
-  if (is_captured()) return;
+  if (keeps_work_back()) return;
   give_back_postponed();
   if (pool_ == nullptr) return;
   cudaStreamSynchronize(stream_);

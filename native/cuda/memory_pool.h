@@ -26,7 +26,8 @@ class MemoryPool {
   MemoryPool& operator=(const MemoryPool&) = delete;
 
   /// bytes >= 1, 256-byte aligned, not zeroed. Interrupts a recording: what a graph takes would be the graph's. Throws
-  /// TT_OUT_OF_MEMORY, after idle memory did not help either; TT_UNSUPPORTED while the stream's owner captures it.
+  /// TT_OUT_OF_MEMORY, after idle memory did not help either; TT_UNSUPPORTED while the stream's owner captures it. More than the
+  /// device has is refused before anything else is done: it is how to ask for what is free.
   /// what: e.g. "workspace".
   void* take(size_t bytes, const char* what);
 
@@ -40,12 +41,14 @@ class MemoryPool {
   int64_t reserved() const;
 
  private:
-  bool is_captured() const noexcept;
+  bool keeps_work_back() const noexcept;
+  int64_t free_bytes() const;
   cudaError_t try_take(size_t bytes, void** memory) noexcept;
   void give_back_postponed() noexcept;
 
   cudaStream_t stream_;
   Recording& recording_;
+  size_t device_bytes_;
   cudaMemPool_t pool_ = nullptr;  // NULL: the device has none
   std::vector<void*> postponed_;  // given back during a recording or capture
 };

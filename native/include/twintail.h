@@ -97,7 +97,7 @@ typedef struct tt_context_options {
   int32_t threads;      /* CPU: worker threads including the caller, 0 = all of the process's cores */
   int32_t isa;          /* tt_isa, CPU only */
   int32_t reserved;
-  void* stream;         /* CUDA: an adopted cudaStream_t, or NULL for an own one */
+  void* stream;         /* CUDA: an adopted cudaStream_t (not cudaStreamPerThread), or NULL for an own one */
 } tt_context_options;
 
 typedef struct tt_context_info {
@@ -153,9 +153,9 @@ TT_API uint32_t tt_cpu_isa_available(void);
  * runs call by call (as does a context's first section, which grows the workspace, whatever is in it). On the CPU, with
  * TWINTAIL_CUDA_GRAPHS=off, and on an adopted stream that its owner is capturing, neither function has an effect.
  *
- * A call that fails leaves what it leaves without a graph; the section goes on, and tt_graph_end is to be called all the same.
- * An adopted stream is never under capture itself: others may go on using it. But it has the section's work only
- * after tt_graph_end: an event that they record there before does not wait for it. */
+ * A call that fails leaves what it leaves without a graph; the section goes on, and tt_graph_end is to be called all the same. An adopted
+ * stream is never under capture itself, but has the section's work only after tt_graph_end: an event recorded there before does not wait
+ * for it. Until then nothing in the process may wait for the whole GPU (cudaDeviceSynchronize): tt_graph_end would fail, see docs/interop.md. */
 
 /* TT_BAD_ARGUMENT after a tt_graph_begin without tt_graph_end. */
 TT_API tt_status tt_graph_begin(tt_context* context);
@@ -167,9 +167,9 @@ TT_API tt_status tt_graph_end(tt_context* context);
 
 /* bytes >= 0 of zeroed memory on the context's device, aligned to at least 64 bytes. */
 TT_API tt_status tt_alloc(tt_context* context, int64_t bytes, void** pointer);
-/* In the order of the context's calls, without waiting; through another context than tt_alloc's it waits for that one.
- * On CUDA the order is that of the context's stream: other streams must be done with the memory, or waited for by that
- * stream, before tt_free, and must wait for it after tt_alloc (tt_context_synchronize, or an event). */
+/* In the order of the context's calls, without waiting; through another context than tt_alloc's it waits for that one, which no other thread
+ * may use meanwhile. On CUDA the order is that of the context's stream: other streams must be done with the memory, or waited for by
+ * that stream, before tt_free, and must wait for it after tt_alloc (tt_context_synchronize, or an event). */
 TT_API tt_status tt_free(tt_context* context, void* pointer);
 /* direction: tt_copy. Ordered with the context's other calls; host data may be reused when it returns. */
 TT_API tt_status tt_memory_copy(tt_context* context, void* to, const void* from, int64_t bytes, int32_t direction);

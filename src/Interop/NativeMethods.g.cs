@@ -193,7 +193,7 @@ public unsafe struct tt_context_options
     /// <summary>tt_isa, CPU only</summary>
     public int isa;
     public int reserved;
-    /// <summary>CUDA: an adopted cudaStream_t, or NULL for an own one</summary>
+    /// <summary>CUDA: an adopted cudaStream_t (not cudaStreamPerThread), or NULL for an own one</summary>
     public void* stream;
 }
 
@@ -564,9 +564,9 @@ public static unsafe partial class NativeMethods
     public static extern tt_status tt_alloc(tt_context* context, long bytes, void** pointer);
 
     /// <summary>
-    /// In the order of the context's calls, without waiting; through another context than tt_alloc's it waits for that one.
-    /// On CUDA the order is that of the context's stream: other streams must be done with the memory, or waited for by that
-    /// stream, before tt_free, and must wait for it after tt_alloc (tt_context_synchronize, or an event).
+    /// In the order of the context's calls, without waiting; through another context than tt_alloc's it waits for that one, which no other thread
+    /// may use meanwhile. On CUDA the order is that of the context's stream: other streams must be done with the memory, or waited for by
+    /// that stream, before tt_free, and must wait for it after tt_alloc (tt_context_synchronize, or an event).
     /// </summary>
     [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern tt_status tt_free(tt_context* context, void* pointer);

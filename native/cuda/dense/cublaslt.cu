@@ -23,17 +23,6 @@ uint32_t epilogue_of(const ColumnProduct& p) {
   return p.bias == nullptr ? kNoEpilogue : kBias;
 }
 
-template <class T>
-bool set(Status (*function)(Operation, int, const void*, size_t), Operation to, int attribute,
-         T value) {
-  return function(to, attribute, &value, sizeof value) == kSuccess;
-}
-template <class T>
-bool set(Status (*function)(Preference, int, const void*, size_t), Preference to, int attribute,
-         T value) {
-  return function(to, attribute, &value, sizeof value) == kSuccess;
-}
-
 }  // namespace
 
 /// What a shape needs for every call.
@@ -55,96 +44,117 @@ struct CublasLt::Plan {
     if (operation != nullptr) functions.operation_destroy(operation);
   }
 
-  bool describe(const ColumnProduct& p) {
-    const auto layout = [&](Layout* to, int64_t rows, int64_t columns) {
-      return functions.layout_create(to, kFloat32, static_cast<uint64_t>(rows),
-                                     static_cast<uint64_t>(columns), rows) == kSuccess;
+  /// With a bias of the least alignment that may come: the heuristic depends on it, and looks at the address alone.
+  Status describe(const ColumnProduct& p) {
+    Status status = functions.operation_create(&operation, kComputeFloat32, kFloat32);
+    const auto set = [&](int attribute, auto value) {
+      if (status == kSuccess)
+        status = functions.operation_set(operation, attribute, &value, sizeof value);
     };
-    const auto set_operation = functions.operation_set;
-    return functions.operation_create(&operation, kComputeFloat32, kFloat32) == kSuccess &&
-           set(set_operation, operation, kTransposeA, p.transpose_a ? kTransposed : kAsItIs) &&
-           set(set_operation, operation, kTransposeB, p.transpose_b ? kTransposed : kAsItIs) &&
-           set(set_operation, operation, kEpilogue, epilogue_of(p)) && set_bias(p.bias) &&
-           layout(&a, p.transpose_a ? p.k : p.m, p.transpose_a ? p.m : p.k) &&
-           layout(&b, p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n) && layout(&d, p.m, p.n);
+    const auto make_layout = [&](Layout* to, int64_t rows, int64_t columns) {
+      if (status == kSuccess)
+        status = functions.layout_create(to, kFloat32, static_cast<uint64_t>(rows),
+                                         static_cast<uint64_t>(columns), rows);
+    };
+    set(kTransposeA, p.transpose_a ? kTransposed : kAsItIs);
+    set(kTransposeB, p.transpose_b ? kTransposed : kAsItIs);
+    set(kEpilogue, epilogue_of(p));
+    if (p.bias != nullptr) set(kBiasPointer, reinterpret_cast<const void*>(kBiasAlignment));
+    make_layout(&a, p.transpose_a ? p.k : p.m, p.transpose_a ? p.m : p.k);
+    make_layout(&b, p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n);
+    make_layout(&d, p.m, p.n);
+    return status;
   }
 
-  bool set_bias(const float* bias) {
-    return bias == nullptr || set(functions.operation_set, operation, kBiasPointer, bias);
+  /// kNotSupported also where the library knows of no algorithm.
+  Status choose(SharedHandle& shared, const ColumnProduct& p) {
+    const std::lock_guard<std::mutex> turn(shared.mutex);
+    const Functions& f = functions;
+    Status status = describe(p);
+    Preference preference = nullptr;
+    if (status == kSuccess) status = f.preference_create(&preference);
+    if (status != kSuccess) return status;
+    const auto set = [&](int attribute, auto value) {
+      if (status == kSuccess)
+        status = f.preference_set(preference, attribute, &value, sizeof value);
+    };
+    set(kMostWorkspaceBytes, kMostWorkspace);
+    set(kReductionSchemeMask, kReduceInComputeType | kReduceInOutputType);
+    set(kLeastAlignmentA, alignment(p.a));
+    set(kLeastAlignmentB, alignment(p.b));
+    set(kLeastAlignmentC, alignment(p.d));
+    set(kLeastAlignmentD, alignment(p.d));
+    Heuristic best{};
+    int found = 0;
+    if (status == kSuccess)
+      status = f.heuristic(shared.handle, operation, a, b, d, d, preference, 1, &best, &found);
+    f.preference_destroy(preference);
+    if (status != kSuccess) return status;
+    if (found < 1 || best.workspace_bytes > kMostWorkspace) return kNotSupported;
+    algorithm = best.algorithm;
+    workspace_bytes = best.workspace_bytes;
+    return best.state;
+  }
+
+  Status run(SharedHandle& shared, const ColumnProduct& p, void* workspace,
+             cudaStream_t stream) const {
+    const std::lock_guard<std::mutex> turn(shared.mutex);
+    if (p.bias != nullptr) {
+      const Status status =
+          functions.operation_set(operation, kBiasPointer, &p.bias, sizeof p.bias);
+      if (status != kSuccess) return status;
+    }
+    const float one = 1.0f, zero = 0.0f;
+    return functions.matmul(shared.handle, operation, &one, p.a, a, p.b, b, &zero, p.d, d, p.d, d,
+                            &algorithm, workspace, workspace_bytes, stream);
   }
 };
 
 CublasLt::CublasLt(const Library& library) : library_(library) {}
 
-CublasLt::~CublasLt() {
-  plans_.clear();
-  if (handle_ != nullptr) library_.functions.destroy(handle_);
-}
+CublasLt::~CublasLt() = default;
 
-bool CublasLt::start(Context& context) {
-  if (handle_ != nullptr || !available()) return available();
-  context.recording.interrupt();
-  if (library_.functions.create(&handle_) != kSuccess) {
-    handle_ = nullptr;
-    unusable_ = true;
-    cudaGetLastError();
-  }
-  return available();
-}
-
-bool CublasLt::choose(const ColumnProduct& p, Plan& plan) {
-  const Functions& f = library_.functions;
-  Preference preference = nullptr;
-  if (!plan.describe(p) || f.preference_create(&preference) != kSuccess) return false;
-  Heuristic best{};
-  int found = 0;
-  const bool asked = set(f.preference_set, preference, kMostWorkspaceBytes, kMostWorkspace) &&
-                     set(f.preference_set, preference, kReductionSchemeMask,
-                         kReduceInComputeType | kReduceInOutputType) &&
-                     set(f.preference_set, preference, kLeastAlignmentA, alignment(p.a)) &&
-                     set(f.preference_set, preference, kLeastAlignmentB, alignment(p.b)) &&
-                     set(f.preference_set, preference, kLeastAlignmentC, alignment(p.d)) &&
-                     set(f.preference_set, preference, kLeastAlignmentD, alignment(p.d)) &&
-                     f.heuristic(handle_, plan.operation, plan.a, plan.b, plan.d, plan.d,
-                                 preference, 1, &best, &found) == kSuccess;
-  f.preference_destroy(preference);
-  if (!asked || found < 1 || best.state != kSuccess || best.workspace_bytes > kMostWorkspace) {
-    return false;
-  }
-  plan.algorithm = best.algorithm;
-  plan.workspace_bytes = best.workspace_bytes;
-  return true;
-}
-
-CublasLt::Plan& CublasLt::plan_of(Context& context, const ColumnProduct& p) {
+/// NULL: none could be made now.
+CublasLt::Plan* CublasLt::plan_of(Context& context, const ColumnProduct& p) {
   const uint32_t kind = epilogue_of(p) << 2 | (p.transpose_a ? 2u : 0u) | (p.transpose_b ? 1u : 0u);
   const uint32_t alignments = alignment(p.a) | alignment(p.b) << 8 | alignment(p.d) << 16;
   const Key key(p.m, p.n, p.k, kind, alignments);
   const auto known = plans_.find(key);
-  if (known != plans_.end()) return *known->second;
+  if (known != plans_.end()) return known->second.get();
   context.recording.interrupt();
-  if (plans_.size() >= kMostPlans) plans_.clear();  // they would be chosen again as they were
+  bool captured = false;
+  check(ask_captured(context.stream, &captured), "linear");
+  if (captured) {
+    unsupported(
+        "linear: cuBLASLt cannot prepare a product while the stream is captured; run the same call "
+        "once before");
+  }
+  if (shared_ == nullptr || shared_->handle == nullptr) {
+    shared_ = handle_of(library_, context.device.index);
+    unusable_ = shared_ == nullptr;
+    if (unusable_ || shared_->handle == nullptr) return nullptr;
+  }
   auto plan = std::make_unique<Plan>(library_.functions);
-  plan->usable = choose(p, *plan);
-  return *(plans_[key] = std::move(plan));
+  const Status status = plan->choose(*shared_, p);
+  plan->usable = status == kSuccess;
+  if (!plan->usable) cudaGetLastError();
+  if (!plan->usable && status != kNotSupported) return nullptr;
+  if (plans_.size() >= kMostPlans) plans_.clear();  // they would be chosen again as they were
+  return (plans_[key] = std::move(plan)).get();
 }
 
 bool CublasLt::multiply(Context& context, Scope& scope, const ColumnProduct& p) {
-  if (!start(context)) return false;
-  Plan& plan = plan_of(context, p);
-  if (!plan.usable) return false;
+  if (!available()) return false;
+  Plan* plan = plan_of(context, p);
+  if (plan == nullptr || !plan->usable) return false;
   void* workspace = nullptr;
-  if (plan.workspace_bytes > 0)
-    workspace = scope.get<char>(static_cast<int64_t>(plan.workspace_bytes));
-  const float one = 1.0f, zero = 0.0f;
-  plan.usable =
-      plan.set_bias(p.bias) &&
-      library_.functions.matmul(handle_, plan.operation, &one, p.a, plan.a, p.b, plan.b, &zero, p.d,
-                                plan.d, p.d, plan.d, &plan.algorithm, workspace,
-                                plan.workspace_bytes, context.stream) == kSuccess;
-  if (!plan.usable)
-    cudaGetLastError();  // if the device is lost, the kernel that comes instead says so
-  return plan.usable;
+  if (plan->workspace_bytes > 0)
+    workspace = scope.get<char>(static_cast<int64_t>(plan->workspace_bytes));
+  const Status status = plan->run(*shared_, p, workspace, context.stream);
+  if (status == kSuccess) return true;
+  cudaGetLastError();  // if the device is lost, the kernel that comes instead says so
+  if (status == kNotSupported) plan->usable = false;
+  return false;
 }
 
 }  // namespace tt::cuda

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -29,6 +30,16 @@ struct Library {
   static const Library& get();
 };
 
+/// A device's use of the library by all contexts, which take turns.
+struct SharedHandle {
+  std::mutex mutex;
+  Handle handle = nullptr;
+};
+
+/// That of the current device, of this index. Without a handle where none can be made now; NULL where none ever can. It stays for
+/// the life of the process: its end would wait for the whole device, and so spoil whatever is being captured there.
+SharedHandle* handle_of(const Library& library, int device);
+
 /// File names in the order in which they are tried: CUDA's major version that this was built for first.
 std::vector<std::string> candidates(int cuda_major);
 
@@ -47,7 +58,7 @@ struct ColumnProduct {
 };
 
 /// A context's use of the library. The algorithm of a shape is chosen once: the same bits in every call with pointers
-/// of the same alignment.
+/// of the same alignment. That there is none is remembered; what else fails may succeed in the next call.
 class CublasLt {
  public:
   explicit CublasLt(const cublaslt::Library& library);
@@ -58,7 +69,8 @@ class CublasLt {
   bool available() const { return library_.loaded && !unusable_; }
 
   /// Puts the product on the context's stream. False: nothing was done, for whatever reason. The first of a shape
-  /// interrupts a recording: the library loads what it needs for it.
+  /// interrupts a recording: the library loads what it needs for it. So it throws TT_UNSUPPORTED while the stream's owner
+  /// captures it.
   bool multiply(Context& context, Scope& scope, const ColumnProduct& product);
 
  private:
@@ -66,12 +78,10 @@ class CublasLt {
   using Key =
       std::tuple<int64_t, int64_t, int64_t, uint32_t, uint32_t>;  // m, n, k, kind, alignments
 
-  bool start(Context& context);
-  Plan& plan_of(Context& context, const ColumnProduct& product);
-  bool choose(const ColumnProduct& product, Plan& plan);
+  Plan* plan_of(Context& context, const ColumnProduct& product);
 
   const cublaslt::Library& library_;
-  cublaslt::Handle handle_ = nullptr;
+  cublaslt::SharedHandle* shared_ = nullptr;
   bool unusable_ = false;
   std::map<Key, std::unique_ptr<Plan>> plans_;
 };

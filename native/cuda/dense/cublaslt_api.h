@@ -13,7 +13,8 @@
 namespace tt::cuda::cublaslt {
 
 using Status = int;  // cublasStatus_t
-constexpr Status kSuccess = 0, kInvalidValue = 7, kNotSupported = 15;
+constexpr Status kSuccess = 0, kNotInitialized = 1, kAllocationFailed = 3, kInvalidValue = 7,
+                 kArchitectureMismatch = 8, kInternalError = 14, kNotSupported = 15;
 
 using Handle = struct HandleObject*;
 using Operation = struct OperationObject*;    // cublasLtMatmulDesc_t
@@ -24,6 +25,7 @@ constexpr int kFloat32 = 0;                      // CUDA_R_32F
 constexpr int kComputeFloat32 = 68;              // CUBLAS_COMPUTE_32F: no TF32
 constexpr int32_t kAsItIs = 0, kTransposed = 1;  // cublasOperation_t
 
+enum Property : int { kMajorVersion = 0, kMinorVersion = 1, kPatchLevel = 2 };
 enum OperationAttribute : int {
   kTransposeA = 3,   // int32_t
   kTransposeB = 4,   // int32_t
@@ -64,8 +66,8 @@ static_assert(sizeof(Heuristic) == 96, "cublasLtMatmulHeuristicResult_t");
 
 // X(member, name, parameters). Matrices are column-major: element (i, j) at [j * leading dimension + i].
 #define TT_CUBLASLT_STATUS_FUNCTIONS(X)                                                         \
+  X(property, cublasLtGetProperty, (int property, int* value))                                  \
   X(create, cublasLtCreate, (Handle * handle))                                                  \
-  X(destroy, cublasLtDestroy, (Handle handle))                                                  \
   X(operation_create, cublasLtMatmulDescCreate,                                                 \
     (Operation * operation, int compute_type, int scale_type))                                  \
   X(operation_destroy, cublasLtMatmulDescDestroy, (Operation operation))                        \
@@ -87,8 +89,8 @@ static_assert(sizeof(Heuristic) == 96, "cublasLtMatmulHeuristicResult_t");
      Layout d_layout, const Algorithm* algorithm, void* workspace, size_t workspace_bytes,      \
      cudaStream_t stream))
 
+/// Without cublasLtDestroy, see handle_of; and without cublasLtGetVersion, whose number the versions before 12 write otherwise.
 struct Functions {
-  size_t (*version)();  // cublasLtGetVersion: 10000 major + 100 minor + patch
 #define TT_CUBLASLT_MEMBER(member, name, parameters) Status(*member) parameters;
   TT_CUBLASLT_STATUS_FUNCTIONS(TT_CUBLASLT_MEMBER)
 #undef TT_CUBLASLT_MEMBER

@@ -29,7 +29,6 @@ std::string load(const std::string& name, Library& library) {
   }
   const char* missing = nullptr;
   Functions& f = library.functions;
-  if (!find_function(file, "cublasLtGetVersion", &f.version)) missing = "cublasLtGetVersion";
 #define TT_CUBLASLT_FIND(member, name, parameters) \
   if (missing == nullptr && !find_function(file, #name, &f.member)) missing = #name;
   TT_CUBLASLT_STATUS_FUNCTIONS(TT_CUBLASLT_FIND)
@@ -38,14 +37,17 @@ std::string load(const std::string& name, Library& library) {
     dlclose(file);
     return name + ": no function " + missing;
   }
-  const size_t version = f.version();
-  if (version < 110000 || version >= 140000) {
+  int major = 0, minor = 0, patch = 0;
+  f.property(kMajorVersion, &major);
+  f.property(kMinorVersion, &minor);
+  f.property(kPatchLevel, &patch);
+  if (major < 11 || major > 13) {
     dlclose(file);
-    return format("%s: version %zu, not 11, 12 or 13", name.c_str(), version);
+    return format("%s: version %d, not 11, 12 or 13", name.c_str(), major);
   }
   library.loaded = true;  // and never closed: the device may still work with it at the end
-  library.description = format("linear by cuBLASLt %zu.%zu.%zu (%s)", version / 10000,
-                               version / 100 % 100, version % 100, name.c_str());
+  library.description =
+      format("linear by cuBLASLt %d.%d.%d (%s)", major, minor, patch, name.c_str());
   return "";
 }
 
@@ -103,6 +105,19 @@ const Library& Library::get() {
     library = search(candidates(runtime / 1000));
   }
   return (*found)[name] = library;
+}
+
+SharedHandle* handle_of(const Library& library, int device) {
+  static std::mutex mutex;
+  static auto* handles = new std::map<std::pair<const Library*, int>, SharedHandle>;
+  const std::lock_guard<std::mutex> lock(mutex);
+  SharedHandle& shared = (*handles)[{&library, device}];
+  if (shared.handle != nullptr) return &shared;
+  const Status status = library.functions.create(&shared.handle);
+  if (status == kSuccess) return &shared;
+  shared.handle = nullptr;
+  cudaGetLastError();
+  return status == kNotSupported || status == kArchitectureMismatch ? nullptr : &shared;
 }
 
 }  // namespace tt::cuda::cublaslt

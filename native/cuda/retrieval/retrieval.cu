@@ -1,5 +1,7 @@
 #include "retrieval/retrieval.h"
 
+#include <limits>
+
 namespace tt::cuda {
 namespace {
 
@@ -61,6 +63,10 @@ Sides make_sides(Context& context, Scope& scope, const tt_retrieval_args& args) 
 
 Exclusions make_exclusions(Context& context, Scope& scope, const tt_retrieval_args& args) {
   if (args.exclude_offsets == nullptr) return Exclusions{nullptr, nullptr, 0};
+  if (args.n > std::numeric_limits<int32_t>::max()) {
+    unsupported(format("n: %lld queries with exclusions are more than the CUDA backend takes, %d",
+                       static_cast<long long>(args.n), std::numeric_limits<int32_t>::max()));
+  }
   int64_t total = 0;
   read(context, args.exclude_offsets + args.n, 1, &total, "retrieval: exclusions");
   if (total == 0) return Exclusions{nullptr, nullptr, 0};

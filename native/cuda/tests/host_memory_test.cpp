@@ -188,6 +188,58 @@ TEST_P(HostMemory, WorkspaceThatIsTooLargeIsATypedError) {
   EXPECT_NE(scope.get<char>(2 << 20), nullptr);
 }
 
+// The way to ask for what is free: by asking for what no device has.
+TEST_P(HostMemory, MoreThanTheDeviceHasIsRefusedBeforeAnythingIsDone) {
+  Context context(options(), count);
+  void* kept = context.pool.take(3 << 20, "test");
+  EXPECT_EQ(context.pool.give_back(context.pool.take(5 << 20, "test")), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(context.stream), cudaSuccess);
+  const int64_t reserved = context.pool.reserved();
+  context.recording.begin();  // the first section records nothing
+  context.recording.end();
+  context.recording.begin();
+  const tt_error error = error_of([&] { context.pool.take(size_t{1} << 50, "test"); });
+  EXPECT_EQ(error.status, TT_OUT_OF_MEMORY) << error.message;
+  EXPECT_EQ(error.asked_bytes, int64_t{1} << 50);
+  EXPECT_EQ(error.free_bytes, (64 - 3) << 20) << "idle memory can be taken, too";
+  EXPECT_EQ(context.pool.reserved(), reserved) << "and stays where it is";
+  EXPECT_TRUE(context.recording.active());
+  context.recording.end();
+  EXPECT_EQ(context.pool.give_back(kept), cudaSuccess);
+}
+
+__global__ void touch_kernel(int* p) {
+  *p = 1;
+}
+
+// Asking whether a stream is captured may answer with what went wrong before.
+TEST_P(HostMemory, ALostDeviceIsNotTakenForACapture) {
+  simt::options().print_failures = false;
+  Context context(options(), count);
+  void* memory = context.pool.take(100, "test");
+  int host = 0;
+  EXPECT_NE(TT_LAUNCH(touch_kernel, 1, 1, 0, context.stream, &host), cudaSuccess);
+  EXPECT_EQ(error_of([&] { context.pool.take(100, "test"); }).status, TT_DEVICE_ERROR);
+  EXPECT_NE(context.pool.give_back(memory), cudaSuccess) << "it is not kept for later";
+  context.recording.begin();  // the first section asks nothing
+  EXPECT_EQ(error_of([&] { context.recording.begin(); }).status, TT_DEVICE_ERROR);
+  simt::clear_failure();
+}
+
+// Where the device reads pageable memory by itself, the copy may be made after the call.
+TEST_P(HostMemory, WhatIsWrittenMayGoAtOnce) {
+  simt::options().pageable_access = simt::options().defer_streams = true;
+  Context context(options(), count);
+  int* memory = static_cast<int*>(context.pool.take(2 * sizeof(int), "test"));
+  int values[2] = {1, 2};
+  write(context, values, 2, memory, "test");
+  values[0] = values[1] = 0;
+  read(context, memory, 2, values, "test");
+  EXPECT_EQ(values[0], 1);
+  EXPECT_EQ(values[1], 2);
+  EXPECT_EQ(context.pool.give_back(memory), cudaSuccess);
+}
+
 // A graph must not own memory that others go on using.
 TEST_P(HostMemory, ACaptureTakesNothingAndGivesBackLater) {
   cudaStream_t stream = nullptr;

@@ -1,8 +1,9 @@
 // A library that looks like cuBLASLt to whoever uses it as native/cuda/dense does: it checks what it is told, and
 // multiplies on the CPU with plain loops in float64, in the order of the emulated device's stream. Only for tests.
 //
-// Stricter than the real one: an algorithm may only be used for the problem that it was chosen for, with pointers at
-// least as aligned as was said, and with all of its workspace, which is overwritten.
+// Stricter than the real one: an algorithm may only be used for the problem that it was chosen for, on the device of the
+// handle, with pointers at least as aligned as was said, or as the bias was then, and with all of its workspace, which is
+// overwritten.
 #include <dlfcn.h>
 
 #include <cstdint>
@@ -21,7 +22,7 @@
 namespace tt::cuda::cublaslt {
 
 struct HandleObject {
-  bool alive = true;
+  int device;
 };
 struct OperationObject {
   int32_t transpose_a = kAsItIs, transpose_b = kAsItIs;
@@ -50,17 +51,19 @@ struct State {
   std::mutex mutex;
   std::map<std::string, int> calls;
   std::string failing;
+  Status status = kNotSupported;  // of what fails
+  int version[3] = {12, 4, 5};
 };
 State& state() {
   static auto* s = new State;
   return *s;
 }
 
-/// Counts the call, and says whether it is to fail.
-bool fails(const char* function) {
+/// Counts the call, and says how it is to fail.
+Status failure(const char* function) {
   const std::lock_guard<std::mutex> lock(state().mutex);
   state().calls[function]++;
-  return state().failing == function;
+  return state().failing == function ? state().status : kSuccess;
 }
 
 template <class T>
@@ -96,6 +99,12 @@ Algorithm describe(Operation operation, Layout a, Layout b, Layout d) {
                     static_cast<uint64_t>(operation->transpose_a) << 32 |
                         static_cast<uint64_t>(operation->transpose_b) << 33 | operation->epilogue,
                     0, 0}};
+}
+
+/// Bytes, at most 256.
+uint64_t alignment_of(const void* p) {
+  const auto address = reinterpret_cast<uintptr_t>(p) | 256;
+  return address & (~address + 1);
 }
 
 uint64_t pack(const uint32_t* alignments) {
@@ -150,6 +159,7 @@ struct Product {
 
 using Submit = cudaError_t (*)(cudaStream_t, const simt::HostWork&);
 using Setup = cudaError_t (*)();
+using DeviceOf = int (*)();
 
 /// A function of the machine, which is in the program, or in the plugin that calls.
 template <class F>
@@ -164,53 +174,89 @@ F of_machine(const char* name, void* caller) {
   return function;
 }
 
+/// What the library allocates and loads before it can work.
+Status prepare(void* caller) {
+  const auto setup = of_machine<Setup>("simt_host_setup", caller);
+  const cudaError_t status = setup != nullptr ? setup() : cudaErrorUnknown;
+  if (status == cudaErrorDeviceUninitialized) return kNotInitialized;
+  return status == cudaSuccess ? kSuccess : kAllocationFailed;
+}
+
+/// Whether the thread's device is the handle's.
+Status check_device(Handle handle, void* caller) {
+  const auto device_of = of_machine<DeviceOf>("simt_host_device", caller);
+  if (handle == nullptr || device_of == nullptr) return kInvalidValue;
+  const int device = device_of();
+  if (device < 0) return kNotInitialized;
+  return device == handle->device ? kSuccess : kInvalidValue;
+}
+
 }  // namespace
 
 // ---- what tests ask
 
-/// The named function returns an error from now on; "" for none.
-FAKE_API void fake_cublaslt_fail(const char* function) {
+/// The named function returns the status from now on; "" for none.
+FAKE_API void fake_cublaslt_fail(const char* function, Status status) {
   const std::lock_guard<std::mutex> lock(state().mutex);
   state().failing = function;
+  state().status = status;
 }
+/// How often the function has been called; "product": how often cublasLtMatmul has put one on a stream.
 FAKE_API int fake_cublaslt_calls(const char* function) {
   const std::lock_guard<std::mutex> lock(state().mutex);
   return state().calls[function];
 }
 
+FAKE_API void fake_cublaslt_version(int major, int minor, int patch) {
+  const std::lock_guard<std::mutex> lock(state().mutex);
+  int* version = state().version;
+  version[0] = major;
+  version[1] = minor;
+  version[2] = patch;
+}
+
 // ---- cuBLASLt
 
 FAKE_API size_t cublasLtGetVersion() {
-  return 120405;
+  const int* version = state().version;
+  const int number = version[0] * (version[0] < 12 ? 1000 : 10000) + version[1] * 100 + version[2];
+  return static_cast<size_t>(number);
+}
+FAKE_API Status cublasLtGetProperty(int property, int* value) {
+  if (property < kMajorVersion || property > kPatchLevel || value == nullptr) return kInvalidValue;
+  *value = state().version[property];
+  return kSuccess;
 }
 
 FAKE_API Status cublasLtCreate(Handle* handle) {
-  if (fails(__func__)) return kNotSupported;
-  const auto setup = of_machine<Setup>("simt_host_setup", __builtin_return_address(0));
-  if (setup == nullptr || setup() != cudaSuccess) return kNotSupported;
-  *handle = new HandleObject;
+  if (const Status status = failure(__func__)) return status;
+  if (const Status status = prepare(__builtin_return_address(0))) return status;
+  const auto device = of_machine<DeviceOf>("simt_host_device", __builtin_return_address(0));
+  *handle = new HandleObject{device()};
   return kSuccess;
 }
+/// "Because cublasLtCreate allocates some internal resources ..., cublasLtDestroy implicitly calls cudaDeviceSynchronize."
 FAKE_API Status cublasLtDestroy(Handle handle) {
-  fails(__func__);
+  failure(__func__);
+  const auto wait = of_machine<Setup>("simt_host_synchronize", __builtin_return_address(0));
   delete handle;
-  return kSuccess;
+  return wait() == cudaSuccess ? kSuccess : kInternalError;
 }
 
 FAKE_API Status cublasLtMatmulDescCreate(Operation* operation, int compute_type, int scale_type) {
-  if (fails(__func__)) return kNotSupported;
+  if (const Status status = failure(__func__)) return status;
   if (compute_type != kComputeFloat32 || scale_type != kFloat32) return kNotSupported;
   *operation = new OperationObject;
   return kSuccess;
 }
 FAKE_API Status cublasLtMatmulDescDestroy(Operation operation) {
-  fails(__func__);
+  failure(__func__);
   delete operation;
   return kSuccess;
 }
 FAKE_API Status cublasLtMatmulDescSetAttribute(Operation operation, int attribute,
                                                const void* value, size_t bytes) {
-  if (fails(__func__)) return kNotSupported;
+  if (const Status status = failure(__func__)) return status;
   switch (attribute) {
     case kTransposeA:
       return take(operation->transpose_a, value, bytes);
@@ -227,7 +273,7 @@ FAKE_API Status cublasLtMatmulDescSetAttribute(Operation operation, int attribut
 
 FAKE_API Status cublasLtMatrixLayoutCreate(Layout* layout, int type, uint64_t rows,
                                            uint64_t columns, int64_t leading_dimension) {
-  if (fails(__func__)) return kNotSupported;
+  if (const Status status = failure(__func__)) return status;
   if (type != kFloat32) return kNotSupported;
   if (rows == 0 || columns == 0 || leading_dimension < static_cast<int64_t>(rows))
     return kInvalidValue;
@@ -235,24 +281,24 @@ FAKE_API Status cublasLtMatrixLayoutCreate(Layout* layout, int type, uint64_t ro
   return kSuccess;
 }
 FAKE_API Status cublasLtMatrixLayoutDestroy(Layout layout) {
-  fails(__func__);
+  failure(__func__);
   delete layout;
   return kSuccess;
 }
 
 FAKE_API Status cublasLtMatmulPreferenceCreate(Preference* preference) {
-  if (fails(__func__)) return kNotSupported;
+  if (const Status status = failure(__func__)) return status;
   *preference = new PreferenceObject;
   return kSuccess;
 }
 FAKE_API Status cublasLtMatmulPreferenceDestroy(Preference preference) {
-  fails(__func__);
+  failure(__func__);
   delete preference;
   return kSuccess;
 }
 FAKE_API Status cublasLtMatmulPreferenceSetAttribute(Preference preference, int attribute,
                                                      const void* value, size_t bytes) {
-  if (fails(__func__)) return kNotSupported;
+  if (const Status status = failure(__func__)) return status;
   switch (attribute) {
     case kMostWorkspaceBytes:
       return take(preference->workspace_bytes, value, bytes);
@@ -272,13 +318,16 @@ FAKE_API Status cublasLtMatmulAlgoGetHeuristic(Handle handle, Operation operatio
                                                Layout b, Layout c, Layout d, Preference preference,
                                                int wanted, Heuristic* results, int* found) {
   *found = 0;
-  if (fails(__func__)) return kNotSupported;
-  if (handle == nullptr || wanted < 1 || !fit(operation, a, b, c, d)) return kInvalidValue;
+  if (const Status status = failure(__func__)) return status;
+  if (const Status status = check_device(handle, __builtin_return_address(0))) return status;
+  if (const Status status = prepare(__builtin_return_address(0))) return status;
+  if (wanted < 1 || !fit(operation, a, b, c, d)) return kInvalidValue;
   if (preference->workspace_bytes < kWorkspace) return kNotSupported;
   if ((preference->reductions & kReduceInPlace) != 0) return kInvalidValue;  // not the same bits
   results[0] = Heuristic{};
   results[0].algorithm = describe(operation, a, b, d);
   results[0].algorithm.data[6] = pack(preference->alignments);
+  results[0].algorithm.data[7] = alignment_of(operation->bias);
   results[0].workspace_bytes = kWorkspace;
   results[0].waves = 1;
   *found = 1;
@@ -290,12 +339,14 @@ FAKE_API Status cublasLtMatmul(Handle handle, Operation operation, const void* a
                                const void* c, Layout c_layout, void* d, Layout d_layout,
                                const Algorithm* algorithm, void* workspace, size_t workspace_bytes,
                                cudaStream_t stream) {
-  if (fails(__func__)) return kNotSupported;
-  if (handle == nullptr || algorithm == nullptr || alpha == nullptr || beta == nullptr ||
+  if (const Status status = failure(__func__)) return status;
+  if (const Status status = check_device(handle, __builtin_return_address(0))) return status;
+  if (algorithm == nullptr || alpha == nullptr || beta == nullptr ||
       !fit(operation, a_layout, b_layout, c_layout, d_layout) || workspace_bytes < kWorkspace)
     return kInvalidValue;
   Algorithm expected = describe(operation, a_layout, b_layout, d_layout);
   const uint64_t alignments = expected.data[6] = algorithm->data[6];
+  expected.data[7] = algorithm->data[7];
   if (std::memcmp(&expected, algorithm, sizeof expected) != 0) return kInvalidValue;
   const void* pointers[] = {a, b, c, d};
   for (int i = 0; i < 4; ++i) {
@@ -306,6 +357,8 @@ FAKE_API Status cublasLtMatmul(Handle handle, Operation operation, const void* a
     std::fputs("cublasLtMatmul: the bias is not aligned to 16 bytes\n", stderr);
     std::abort();
   }
+  if ((operation->epilogue & kBias) != 0 && !aligned(operation->bias, algorithm->data[7]))
+    return kInvalidValue;
   Product product{*operation,
                   *a_layout,
                   *b_layout,
@@ -330,5 +383,7 @@ FAKE_API Status cublasLtMatmul(Handle handle, Operation operation, const void* a
   work.run = [product] { product.run(); };
   const auto submit = of_machine<Submit>("simt_host_work", __builtin_return_address(0));
   if (submit == nullptr) return kInvalidValue;
-  return submit(stream, work) == cudaSuccess ? kSuccess : kInvalidValue;
+  if (submit(stream, work) != cudaSuccess) return kInvalidValue;
+  failure("product");
+  return kSuccess;
 }

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "host_thread.h"
 #include "machine.h"
 #include "stream.h"
 
@@ -112,6 +113,7 @@ cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* prope
       properties->location.type != cudaMemLocationTypeDevice || properties->location.id < 0 ||
       properties->location.id >= machine.options.device_count)
     return record(cudaErrorInvalidValue);
+  if (const cudaError_t status = simt::use_context()) return record(status);
   simt::default_pool();
   *pool = new CUmemPoolHandle_st;
   simt::pools().insert(*pool);
@@ -133,6 +135,7 @@ cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool) {
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
   const Lock lock(machine.mutex);
   if (!simt::is_pool(pool) || value == nullptr) return record(cudaErrorInvalidValue);
+  if (const cudaError_t status = simt::refuse_unsafe()) return record(status);
   if (attribute == cudaMemPoolAttrReleaseThreshold)
     std::memcpy(&pool->threshold, value, sizeof pool->threshold);
   return cudaSuccess;
@@ -141,6 +144,7 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribut
 cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
   const Lock lock(machine.mutex);
   if (!simt::is_pool(pool) || value == nullptr) return record(cudaErrorInvalidValue);
+  if (const cudaError_t status = simt::refuse_unsafe()) return record(status);
   if (attribute < cudaMemPoolAttrReleaseThreshold) {  // three switches: ints, and on by default
     const int on = 1;
     std::memcpy(value, &on, sizeof on);

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "device_memory.h"
+#include "host_thread.h"
 #include "machine.h"
 #include "stream.h"
 
@@ -70,7 +71,7 @@ Options& options() {
 
 cudaError_t launch(const Grid& grid, cudaStream_t stream, Call call) {
   const Lock lock(machine.mutex);
-  if (options().device_count == 0) return record(cudaErrorNoDevice);
+  if (const cudaError_t status = use_context()) return record(status);
   if (const cudaError_t status = check_launch(grid)) {
     explain(grid,
             format("grid (%u,%u,%u), block (%u,%u,%u), %zu bytes of shared memory are refused",
@@ -109,35 +110,9 @@ using simt::machine;
 using simt::record;
 using Lock = std::lock_guard<std::recursive_mutex>;
 
-cudaError_t cudaGetDeviceCount(int* count) {
-  const Lock lock(machine.mutex);
-  if (count == nullptr) return record(cudaErrorInvalidValue);
-  *count = simt::options().device_count;
-  return *count > 0 ? cudaSuccess : record(cudaErrorNoDevice);
-}
-
-namespace {
-thread_local int current_device = 0;
-bool is_device(int device) {
-  return device >= 0 && device < simt::options().device_count;
-}
-}  // namespace
-
-cudaError_t cudaSetDevice(int device) {
-  if (!is_device(device)) return record(cudaErrorInvalidDevice);
-  current_device = device;
-  return cudaSuccess;
-}
-cudaError_t cudaGetDevice(int* device) {
-  if (device == nullptr) return record(cudaErrorInvalidValue);
-  if (simt::options().device_count == 0) return record(cudaErrorNoDevice);
-  *device = current_device;
-  return cudaSuccess;
-}
-
 cudaError_t cudaDeviceSynchronize() {
   const Lock lock(machine.mutex);
-  if (simt::options().device_count == 0) return record(cudaErrorNoDevice);
+  if (const cudaError_t status = simt::use_context()) return record(status);
   return record(simt::finish_all());
 }
 
@@ -151,20 +126,20 @@ cudaError_t cudaDeviceReset() {
 
 cudaError_t cudaDriverGetVersion(int* version) {
   if (version == nullptr) return record(cudaErrorInvalidValue);
-  *version = simt::options().device_count > 0 ? 12040 : 0;
+  *version = simt::options().driver_version;
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {
   if (version == nullptr) return record(cudaErrorInvalidValue);
-  *version = 12040;
+  *version = CUDART_VERSION;
   return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   const Lock lock(machine.mutex);
   if (properties == nullptr) return record(cudaErrorInvalidValue);
-  if (!is_device(device)) return record(cudaErrorInvalidDevice);
   const simt::Options& o = simt::options();
+  if (device < 0 || device >= o.device_count) return record(cudaErrorInvalidDevice);
   cudaDeviceProp p = {};
   std::snprintf(p.name, sizeof p.name, "simt (sm_%d on the CPU)", o.compute_capability);
   p.totalGlobalMem = o.memory_bytes;
@@ -257,7 +232,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       *value = 0;
       break;
     case cudaDevAttrPageableMemoryAccess:
-      *value = 0;
+      *value = simt::options().pageable_access ? 1 : 0;
       break;
     case cudaDevAttrCooperativeLaunch:
       *value = 0;
@@ -297,6 +272,11 @@ const ErrorText kErrors[] = {
     SIMT_ERROR(cudaErrorInvalidDeviceFunction, "invalid device function"),
     SIMT_ERROR(cudaErrorNoDevice, "no CUDA-capable device is detected"),
     SIMT_ERROR(cudaErrorInvalidDevice, "invalid device ordinal"),
+    SIMT_ERROR(cudaErrorDeviceUninitialized, "invalid device context"),
+    SIMT_ERROR(cudaErrorJitCompilerNotFound, "PTX JIT compiler library not found"),
+    SIMT_ERROR(cudaErrorUnsupportedPtxVersion,
+               "the provided PTX was compiled with an unsupported toolchain."),
+    SIMT_ERROR(cudaErrorJitCompilationDisabled, "PTX JIT compilation was disabled"),
     SIMT_ERROR(cudaErrorInvalidResourceHandle, "invalid resource handle"),
     SIMT_ERROR(cudaErrorIllegalState, "the operation cannot be performed in the present state"),
     SIMT_ERROR(cudaErrorNotReady, "device not ready"),
@@ -305,6 +285,7 @@ const ErrorText kErrors[] = {
     SIMT_ERROR(cudaErrorLaunchFailure, "unspecified launch failure"),
     SIMT_ERROR(cudaErrorNotPermitted, "operation not permitted"),
     SIMT_ERROR(cudaErrorNotSupported, "operation not supported"),
+    SIMT_ERROR(cudaErrorMpsClientTerminated, "the MPS client has been terminated by the server"),
     SIMT_ERROR(cudaErrorStreamCaptureUnsupported,
                "operation not permitted when stream is capturing"),
     SIMT_ERROR(cudaErrorStreamCaptureInvalidated,
@@ -325,6 +306,8 @@ const ErrorText kErrors[] = {
     SIMT_ERROR(cudaErrorGraphExecUpdateFailure,
                "the graph update was not performed because it included changes which violated "
                "constraints specific to instantiated graph update"),
+    SIMT_ERROR(cudaErrorExternalDevice,
+               "an async error has occured in external entity outside of CUDA"),
     SIMT_ERROR(cudaErrorUnknown, "unknown error"),
 };
 #undef SIMT_ERROR

@@ -1,11 +1,12 @@
 // cudaMalloc to cudaMemset. Pageable copies synchronise as the CUDA runtime documents ("API
-// synchronization behavior"): to the device they read the host's memory before they return, to the host
-// they return when the data is there. Pinned copies are asynchronous.
+// synchronization behavior"): to the device they read the host's memory before they return (unless the device reads pageable
+// memory by itself, Options::pageable_access), to the host they return when the data is there. Pinned copies are asynchronous.
 #include <cstdio>
 #include <list>
 #include <memory>
 
 #include "device_memory.h"
+#include "host_thread.h"
 #include "machine.h"
 #include "memory_pool.h"
 #include "shadow.h"
@@ -21,7 +22,7 @@ using simt::record;
 namespace shadow = simt::shadow;
 
 cudaError_t device_state() {
-  if (machine.options.device_count == 0) return cudaErrorNoDevice;
+  if (const cudaError_t status = simt::use_context()) return status;
   return machine.failure.empty() ? cudaSuccess : cudaErrorLaunchFailure;
 }
 
@@ -89,7 +90,7 @@ cudaError_t copy_async(const Rectangle& r, cudaMemcpyKind kind, cudaStream_t str
       if (const cudaError_t status = simt::finish(stream)) return status;
       return copy_now(r);
     }
-    if (simt::memory_kind(r.from, 1) == MemoryKind::kPageable) {
+    if (simt::memory_kind(r.from, 1) == MemoryKind::kPageable && !machine.options.pageable_access) {
       const std::shared_ptr<std::vector<unsigned char>> staged(
           new std::vector<unsigned char>(r.from, r.from + from_bytes));
       return simt::submit(stream, simt::Job::kCopy, [r, staged] {
@@ -255,6 +256,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 
 extern "C" cudaError_t simt_host_work(cudaStream_t stream, const simt::HostWork& work) {
   const Lock lock(machine.mutex);
+  if (simt::current_context() == nullptr) return record(cudaErrorDeviceUninitialized);
   for (const simt::Range& range : work.ranges) {
     if (simt::memory_kind(range.p, range.bytes) == MemoryKind::kDevice) continue;
     refuse("host work on memory", range.p, range.bytes);
@@ -275,5 +277,10 @@ extern "C" cudaError_t simt_host_work(cudaStream_t stream, const simt::HostWork&
 
 extern "C" cudaError_t simt_host_setup() {
   const Lock lock(machine.mutex);
-  return record(simt::refuse_in_capture());
+  if (simt::current_context() == nullptr) return record(cudaErrorDeviceUninitialized);
+  return record(simt::refuse_unsafe());
+}
+
+extern "C" cudaError_t simt_host_synchronize() {
+  return cudaDeviceSynchronize();
 }

@@ -7,11 +7,13 @@
 #include <set>
 
 #include "graph.h"
+#include "host_thread.h"
 #include "machine.h"
 #include "memory_pool.h"
 
 struct CUstream_st {
   unsigned flags = 0;
+  CUcontext context = nullptr;
   std::deque<simt::Work> queue;
   std::shared_ptr<simt::Capture> capture;
 };
@@ -35,7 +37,6 @@ namespace {
 std::set<cudaStream_t> streams;
 std::set<cudaEvent_t> events;
 CUstream_st legacy;  // the default stream: in order with all streams that are not NonBlocking
-thread_local cudaError_t last_error = cudaSuccess;
 
 using Lock = std::lock_guard<std::recursive_mutex>;
 
@@ -141,14 +142,12 @@ cudaError_t wait_captured(CUstream_st* stream, const EventState& state) {
 
 }  // namespace
 
-cudaError_t record(cudaError_t status) {
-  if (status != cudaSuccess && status != cudaErrorNotReady) last_error = status;
-  return status;
-}
-
 cudaError_t submit(cudaStream_t handle, Job job, Work work) {
+  if (const cudaError_t status = use_context()) return status;
   CUstream_st* stream = resolve(handle);
-  if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+  if (stream == nullptr ||
+      (job.kind == Job::kKernel && stream != &legacy && stream->context != current_context()))
+    return cudaErrorInvalidResourceHandle;
   if (const cudaError_t state = device_state()) return state;
   if (stream->capture != nullptr) return stream->capture->add(stream, job, std::move(work));
   if (stream == &legacy) {
@@ -167,6 +166,7 @@ cudaError_t refuse_wait() {
 }
 
 cudaError_t finish(cudaStream_t handle) {
+  if (const cudaError_t status = use_context()) return status;
   CUstream_st* stream = resolve(handle);
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
   if (const cudaError_t status = refuse_wait()) return status;
@@ -198,10 +198,12 @@ cudaError_t refuse_in_capture() {
 }
 
 cudaError_t refuse_unsafe() {
-  return refuse_beside([](const Capture& capture) {
-    return capture.mode == cudaStreamCaptureModeGlobal ||
-           (capture.mode == cudaStreamCaptureModeThreadLocal &&
-            capture.thread == std::this_thread::get_id());
+  const cudaStreamCaptureMode mode = capture_mode();
+  if (mode == cudaStreamCaptureModeRelaxed) return cudaSuccess;
+  return refuse_beside([mode](const Capture& capture) {
+    if (capture.thread == std::this_thread::get_id())
+      return capture.mode != cudaStreamCaptureModeRelaxed;
+    return mode == cudaStreamCaptureModeGlobal && capture.mode == cudaStreamCaptureModeGlobal;
   });
 }
 
@@ -216,17 +218,6 @@ using simt::Lock;
 using simt::machine;
 using simt::record;
 
-cudaError_t cudaGetLastError() {
-  const Lock lock(machine.mutex);
-  if (const cudaError_t state = simt::device_state()) return state;
-  return std::exchange(simt::last_error, cudaSuccess);
-}
-cudaError_t cudaPeekAtLastError() {
-  const Lock lock(machine.mutex);
-  if (const cudaError_t state = simt::device_state()) return state;
-  return simt::last_error;
-}
-
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
   return cudaStreamCreateWithFlags(stream, cudaStreamDefault);
 }
@@ -236,9 +227,10 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, i
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   const Lock lock(machine.mutex);
   if (stream == nullptr || flags > cudaStreamNonBlocking) return record(cudaErrorInvalidValue);
-  if (machine.options.device_count == 0) return record(cudaErrorNoDevice);
+  if (const cudaError_t status = simt::use_context()) return record(status);
   *stream = new CUstream_st;
   (*stream)->flags = flags;
+  (*stream)->context = simt::current_context();
   simt::streams.insert(*stream);
   return cudaSuccess;
 }
@@ -295,6 +287,7 @@ cudaError_t cudaEventCreate(cudaEvent_t* event) {
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   const Lock lock(machine.mutex);
   if (event == nullptr) return record(cudaErrorInvalidValue);
+  if (const cudaError_t status = simt::use_context()) return record(status);
   *event = new CUevent_st;
   (*event)->flags = flags;
   simt::events.insert(*event);
@@ -385,8 +378,10 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
   const Lock lock(machine.mutex);
+  if (const cudaError_t none = simt::use_context()) return record(none);
   const CUstream_st* stream = simt::resolve(handle);
   if (stream == nullptr) return record(cudaErrorInvalidResourceHandle);
+  if (const cudaError_t state = simt::device_state()) return record(state);
   // The default stream encompasses the others: asking for it counts as using it.
   if (stream == &simt::legacy && simt::captures_blocking())
     return record(cudaErrorStreamCaptureImplicit);

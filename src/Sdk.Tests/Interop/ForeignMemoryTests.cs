@@ -12,8 +12,8 @@ namespace Twintail.Tests.Interop;
 /// </summary>
 internal sealed unsafe class ForeignMemoryTests
 {
-    // cudaStreamPerThread: the one stream besides a device's own that C# gets hold of without a CUDA library.
-    private static readonly IntPtr Adopted = 2;
+    // cudaStreamLegacy: the one stream besides a device's own that C# gets hold of without a CUDA library.
+    private static readonly IntPtr Adopted = 1;
 
     [Test]
     public void OpsOnCudaTakeForeignMemoryOnAnAdoptedStream()

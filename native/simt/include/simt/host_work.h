@@ -22,11 +22,18 @@ struct HostWork {
 
 }  // namespace simt
 
-// Runs the work in the stream's order. cudaErrorIllegalAddress where a range leaves device memory.
+// Runs the work in the stream's order. cudaErrorIllegalAddress where a range leaves device memory,
+// cudaErrorDeviceUninitialized where the thread has no context.
 // extern "C": found by its name, in the program or in the plugin that has the machine in it.
 extern "C" __attribute__((visibility("default"))) cudaError_t simt_host_work(
     cudaStream_t stream, const simt::HostWork& work);
 
-// What a library calls before it allocates and loads for itself: cudaErrorStreamCaptureUnsupported, and the capture is
-// spoilt, while a stream is captured.
+// What a library calls before it allocates and loads for itself: cudaErrorDeviceUninitialized where the thread has no context;
+// cudaErrorStreamCaptureUnsupported, and the capture is spoilt, beside a capture that does not allow it to the thread.
 extern "C" __attribute__((visibility("default"))) cudaError_t simt_host_setup();
+
+// cudaDeviceSynchronize.
+extern "C" __attribute__((visibility("default"))) cudaError_t simt_host_synchronize();
+
+// The device of the thread's context; -1: it has none.
+extern "C" __attribute__((visibility("default"))) int simt_host_device();
