@@ -10,6 +10,13 @@ namespace tt {
 namespace {
 
 constexpr int64_t kMostColumns = std::numeric_limits<int32_t>::max();  // positives are int32
+constexpr float kMostInverseTemperature = 1e30f;  // that, times log2(e), is still one of float32
+
+void check_inverse_temperature(float value) {
+  check::positive("inverse_temperature", value);
+  if (value > kMostInverseTemperature)
+    bad_argument("inverse_temperature", "at most 1e30", static_cast<double>(value));
+}
 
 // As this version knows it: later fields are zero where the caller's struct lacks them.
 tt_sampled_softmax_args known_args(const tt_sampled_softmax_args* args) {
@@ -34,7 +41,7 @@ void check_args(const tt_sampled_softmax_args* args) {
                  args->n);
   }
   if (args->log_inverse_temperature == nullptr) {
-    check::positive("inverse_temperature", args->inverse_temperature);
+    check_inverse_temperature(args->inverse_temperature);
     if (args->grad_log_inverse_temperature != nullptr)
       check::pointer("log_inverse_temperature", args->log_inverse_temperature);
   }
@@ -50,7 +57,7 @@ void check_args(const tt_contrastive_args* args) {
   check::addressable("m", args->m, args->d, 4);
   check::pointer("view1", args->view1);
   check::pointer("view2", args->view2);
-  check::positive("inverse_temperature", args->inverse_temperature);
+  check_inverse_temperature(args->inverse_temperature);
   check::finite("scale", args->scale);
   check::between("symmetric", args->symmetric, 0, 1);
   check::between("precision", args->precision, TT_FLOAT32, TT_BFLOAT16);

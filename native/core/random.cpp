@@ -1,6 +1,7 @@
 // tt_philox, tt_fill_uniform, tt_sample_rows, tt_sample_clicks.
 #include "philox.h"
 
+#include <cmath>
 #include <limits>
 
 #include "handles.h"
@@ -31,6 +32,8 @@ tt_status tt_fill_uniform(tt_context* context, uint64_t seed, uint32_t purpose, 
     tt::check::between("step", step, 0, tt::kMostSteps - 1);
     tt::check::finite("lo", lo);
     tt::check::finite("hi", hi);
+    if (!std::isfinite(hi - lo))
+      tt::bad_argument("hi", "a number that lo can be subtracted from in float32", hi);
     tt::check::at_least("count", count, 0);
     tt::check::addressable("count", count, 1, 4);
     if (count == 0) return;

@@ -64,6 +64,9 @@ void LookupSort::allocate() {
       total += capacity(b, t) + kSlack;
     }
     const int64_t lookups = total - before;
+    if (lookups > int64_t{UINT32_MAX})  // offsets of 32 bits
+      unsupported(format("%lld lookups of one table in one call; at most %lld",
+                         static_cast<long long>(lookups), static_cast<long long>(UINT32_MAX)));
     const int64_t for_all =
         std::min(lookups / kFewestLookups, kPartitionsPerThread * context_.pool.threads());
     const int64_t wanted =

@@ -402,7 +402,7 @@ TT_API tt_status tt_linear_backward(tt_context* context, int64_t n, int32_t in, 
  *   loss_i = -s_i,pos(i) + log sum_j exp(s_ij), j over all columns that are not accidental hits of row i
  *   accidental hit: j != pos(i) and candidate_ids[j] == candidate_ids[pos(i)]
  *   total = sum_i w_i loss_i, w_i = scale * (weights ? weights[i] : 1 / n); the gradients are those of total.
- * The n x m matrix is never stored: extra memory is O((n + m) d) and one block of rows. */
+ * The n x m matrix is never stored: extra memory is O((n + m) d) and a block of rows a thread. */
 typedef struct tt_sampled_softmax_args {
   int32_t struct_size;
   int32_t d;                   /* >= 1 */
@@ -413,7 +413,7 @@ typedef struct tt_sampled_softmax_args {
   const int32_t* positives;    /* device [n], in [0, m), or NULL: pos(i) = i, needs n <= m */
   const int32_t* candidate_ids;/* device [m] or NULL: no accidental-hit mask */
   const float* weights;        /* device [n] or NULL */
-  float inverse_temperature;   /* > 0, finite */
+  float inverse_temperature;   /* > 0, at most 1e30 */
   float scale;
   int32_t precision;           /* tt_dtype of the operands inside the products; accumulation is always float32 */
   int32_t reserved;
@@ -442,7 +442,7 @@ typedef struct tt_contrastive_args {
   const float* view2;          /* device [m, d] */
   const int32_t* ids;          /* device [m] or NULL */
   const float* weights;        /* device [m] or NULL */
-  float inverse_temperature;   /* > 0, finite */
+  float inverse_temperature;   /* > 0, at most 1e30 */
   float scale;
   int32_t symmetric;           /* 0 or 1 */
   int32_t precision;           /* tt_dtype */

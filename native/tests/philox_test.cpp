@@ -119,6 +119,7 @@ TEST_P(RandomTest, BadArguments) {
   EXPECT_BAD_ARGUMENT(tt_fill_uniform(context, 0, 0, int64_t{1} << 48, 0, 1, 4, out), "step");
   EXPECT_BAD_ARGUMENT(tt_fill_uniform(context, 0, 0, 0, NAN, 1, 4, out), "lo");
   EXPECT_BAD_ARGUMENT(tt_fill_uniform(context, 0, 0, 0, 0, INFINITY, 4, out), "hi");
+  EXPECT_BAD_ARGUMENT(tt_fill_uniform(context, 0, 0, 0, -3e38f, 3e38f, 4, out), "hi");
   EXPECT_BAD_ARGUMENT(tt_fill_uniform(context, 0, 0, 0, 0, 1, -1, out), "count");
   EXPECT_BAD_ARGUMENT(tt_fill_uniform(context, 0, 0, 0, 0, 1, 4, nullptr), "out");
   TT_EXPECT_OK(tt_fill_uniform(context, 0, 0, 0, 0, 1, 0, nullptr));

@@ -1,6 +1,7 @@
 // Every bad argument of tt_sampled_softmax is named, with what came.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstddef>
 #include <limits>
 
@@ -77,6 +78,8 @@ TEST_F(BadSampledSoftmax, SizesAndScalars) {
   args_.d = 2;
   args_.inverse_temperature = 0;
   expect_bad("inverse_temperature", "0");
+  args_.inverse_temperature = std::ldexp(1.0f, 100);
+  expect_bad("inverse_temperature", "1.2676506e+30");
   args_.inverse_temperature = 1;
   args_.precision = 2;
   expect_bad("precision", "2");

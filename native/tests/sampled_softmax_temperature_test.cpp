@@ -60,13 +60,16 @@ TEST_P(LearntTemperature, GradientOfTheLogarithm) {
 
 TEST_P(LearntTemperature, NotFiniteMakesResultsNotFinite) {
   std::mt19937 random(fresh_seed());
-  Input in = random_input(random, 20, 30, 16);
   const float infinity = std::numeric_limits<float>::infinity();
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), infinity, 100.0f}) {
-    in.log_inverse_temperature = {bad};
-    const Result got = Runner(target()).sampled_softmax(in);
-    EXPECT_FALSE(std::isfinite(got.total[0])) << bad;
-    EXPECT_FALSE(std::isfinite(got.grad_log_inverse_temperature[0])) << bad;
+  for (const Input& batch : {random_input(random, 20, 30, 16), random_input(random, 1, 1, 16)}) {
+    for (const float bad :
+         {std::numeric_limits<float>::quiet_NaN(), infinity, -infinity, 100.0f, -200.0f}) {
+      Input in = batch;
+      in.log_inverse_temperature = {bad};
+      const Result got = Runner(target()).sampled_softmax(in);
+      EXPECT_FALSE(std::isfinite(got.total[0])) << bad;
+      EXPECT_FALSE(std::isfinite(got.grad_log_inverse_temperature[0])) << bad;
+    }
   }
 }
 

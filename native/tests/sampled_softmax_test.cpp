@@ -240,6 +240,23 @@ TEST_P(SampledSoftmax, ZeroAndTinyAndHugeRows) {
   }
 }
 
+// The cosine does not know a row's length, whose inverse the gradient is times: also where a product with it is beyond float32.
+TEST_P(SampledSoftmax, LongRowsOnlyHaveASmallGradient) {
+  std::mt19937 random(fresh_seed() + 17);
+  Input in = random_input(random, 20, 33, 21);
+  constexpr size_t kRow = 5 * 21;
+  for (size_t k = 0; k < 21; ++k) in.queries[kRow + k] = std::normal_distribution<float>()(random);
+  const Result usual = Runner(target()).sampled_softmax(in);
+  const float length = std::ldexp(1.0f, 118);
+  for (size_t k = 0; k < 21; ++k) in.queries[kRow + k] *= length;
+  const Result x = Runner(target()).sampled_softmax(in);
+  EXPECT_EQ(x.total, usual.total);
+  EXPECT_EQ(x.grad_candidates, usual.grad_candidates);
+  EXPECT_EQ(x.grad_inverse_temperature, usual.grad_inverse_temperature);
+  for (size_t k = 0; k < 21; ++k)
+    EXPECT_NEAR(x.grad_queries[kRow + k] * length, usual.grad_queries[kRow + k], 1e-6) << k;
+}
+
 // loss = log m, and nothing to learn.
 TEST_P(SampledSoftmax, AllRowsEqual) {
   std::mt19937 random(fresh_seed() + 9);

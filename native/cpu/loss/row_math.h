@@ -29,17 +29,21 @@ void accumulate(float* sum, float a, const float* x, int d, float b) {
   }
 }
 
-/// out = factor * (g - (g . u) u), u = inverse_norm * x; returns g . u.
+/// out = inverse_norm * factor * (g - (g . u) u), u = inverse_norm * x; returns g . u.
 template <class V>
 double project(const float* g, const float* x, int d, float inverse_norm, float factor,
                float* out) {
+  // u itself, not x and the norm after it: of a row as long as floats go g . x is more than one holds. Nor both factors at
+  // once: that is less than one holds with all its bits.
+  const auto inverse = V::set1(inverse_norm);
+  const auto unit = [&](int k) { return V::mul(inverse, part_of<V>(x, d, k)); };
   auto sum = V::zero();
-  for (int k = 0; k < d; k += V::kLanes) sum = V::fma(V::load(g + k), part_of<V>(x, d, k), sum);
-  const float along = V::sum(sum) * inverse_norm;
+  for (int k = 0; k < d; k += V::kLanes) sum = V::fma(V::load(g + k), unit(k), sum);
+  const float along = V::sum(sum);
   if (out != nullptr) {
-    const auto f = V::set1(factor), minus = V::set1(-along * inverse_norm);
+    const auto f = V::set1(factor), minus = V::set1(-along);
     for (int k = 0; k < d; k += V::kLanes) {
-      const auto y = V::mul(f, V::fma(minus, part_of<V>(x, d, k), V::load(g + k)));
+      const auto y = V::mul(inverse, V::mul(f, V::fma(minus, unit(k), V::load(g + k))));
       if (d - k >= V::kLanes) {
         V::store_unaligned(out + k, y);
       } else {

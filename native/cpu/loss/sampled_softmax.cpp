@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
+#include <limits>
 
 #include "context.h"
 #include "problem.h"
@@ -34,6 +35,12 @@ void check_positives(const int32_t* positives, int64_t n, int64_t m) {
   }
 }
 
+/// NaN where float32 has no such temperature: a batch of one pair has the same loss at any other.
+float learnt_inverse_temperature(float logarithm) {
+  const auto value = static_cast<float>(std::exp(static_cast<double>(logarithm)));
+  return value > 0 && std::isfinite(value) ? value : std::numeric_limits<float>::quiet_NaN();
+}
+
 }  // namespace
 
 void sampled_softmax(Context& context, const tt_sampled_softmax_args& args) {
@@ -57,10 +64,9 @@ void sampled_softmax(Context& context, const tt_sampled_softmax_args& args) {
   p.weights = args.weights;
   p.scale = args.weights != nullptr ? args.scale
                                     : static_cast<double>(args.scale) / static_cast<double>(args.n);
-  p.inverse_temperature =
-      args.log_inverse_temperature != nullptr
-          ? static_cast<float>(std::exp(static_cast<double>(*args.log_inverse_temperature)))
-          : args.inverse_temperature;
+  p.inverse_temperature = args.log_inverse_temperature != nullptr
+                              ? learnt_inverse_temperature(*args.log_inverse_temperature)
+                              : args.inverse_temperature;
   p.precision = args.precision;
   p.loss = args.loss;
   p.log_sum_exp = args.log_sum_exp;

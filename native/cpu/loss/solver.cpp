@@ -208,8 +208,8 @@ void Solver::finish_row(int64_t i, float* u, double scale, double coefficient) {
   kernels_.accumulate(u, static_cast<float>(scale), problem_.candidates + j * problem_.d,
                       problem_.d, static_cast<float>(-coefficient * candidates_.inverse_norm[j]));
   float* out = problem_.grad_queries != nullptr ? problem_.grad_queries + i * problem_.d : nullptr;
-  along_[i] = kernels_.project(u, problem_.queries + i * problem_.d, problem_.d, inverse,
-                               out_factor_ * inverse, out);
+  along_[i] =
+      kernels_.project(u, problem_.queries + i * problem_.d, problem_.d, inverse, out_factor_, out);
 }
 
 void Solver::finish_columns() {
@@ -232,9 +232,8 @@ void Solver::finish_columns() {
         for (int64_t i = first_row_[j]; i >= 0; i = next_row_[i]) add_positive(v, i);
       }
       const float inverse = candidates_.inverse_norm[j];
-      const double along =
-          kernels_.project(v, problem_.candidates + j * d, d, inverse, out_factor_ * inverse,
-                           problem_.grad_candidates + j * d);
+      const double along = kernels_.project(v, problem_.candidates + j * d, d, inverse, out_factor_,
+                                            problem_.grad_candidates + j * d);
       if (!rows_wanted_) along_[j] = along;
     }
   });

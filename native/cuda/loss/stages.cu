@@ -1,5 +1,8 @@
 #include "loss/stages.h"
 
+#include <cfloat>
+#include <cmath>
+
 #include "loss/hopper.h"
 #include "loss/rows.cuh"
 
@@ -93,10 +96,12 @@ __global__ void __launch_bounds__(kSummaryThreads) facts_kernel(Problem p, Facts
   most = block_reduce(most, shared, Most());
   if (threadIdx.x != 0) return;
   facts->largest = fabs(p.scale) * largest;
-  const float inverse_temperature =
-      p.log_inverse_temperature != nullptr
-          ? static_cast<float>(exp(static_cast<double>(*p.log_inverse_temperature)))
-          : p.inverse_temperature;
+  float inverse_temperature = p.inverse_temperature;
+  if (p.log_inverse_temperature != nullptr) {
+    inverse_temperature = static_cast<float>(exp(static_cast<double>(*p.log_inverse_temperature)));
+    // None of float32: a batch of one pair would not show it, whose loss is the same at any other.
+    if (!(inverse_temperature > 0.0f && inverse_temperature <= FLT_MAX)) inverse_temperature = NAN;
+  }
   set_range(*facts, inverse_temperature, least, most);
 }
 
