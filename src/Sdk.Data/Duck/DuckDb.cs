@@ -35,6 +35,10 @@ internal sealed class DuckDb : IDisposable
     /// <summary>A text as an SQL literal.</summary>
     public static string Quote(string text) => "'" + text.Replace("'", "''", StringComparison.Ordinal) + "'";
 
+    /// <summary>The path of one file as an SQL literal. DuckDB takes every path for a glob, so the characters of one are made to mean themselves.</summary>
+    public static string QuotePath(string path) => Quote(
+        path.Replace("[", "[[]", StringComparison.Ordinal).Replace("*", "[*]", StringComparison.Ordinal).Replace("?", "[?]", StringComparison.Ordinal));
+
     /// <summary>A name as an SQL identifier.</summary>
     public static string Name(string name) => "\"" + name.Replace("\"", "\"\"", StringComparison.Ordinal) + "\"";
 

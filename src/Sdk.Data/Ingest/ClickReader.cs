@@ -1,3 +1,4 @@
+using System.Globalization;
 using Twintail.Data.Duck;
 using Twintail.Features;
 
@@ -18,6 +19,7 @@ internal sealed class ClickReader
     private readonly PagedList<int> _items = new();
     private readonly PagedList<long> _times = new();
     private readonly PagedList<ushort> _splits = new();
+    private string? _pattern;
 
     public ClickReader(DatasetOptions options, Utf8Dictionary userIds, Utf8Dictionary itemIds)
     {
@@ -36,9 +38,11 @@ internal sealed class ClickReader
 
     public void Read(DuckDb duck, string pattern, CancellationToken cancel)
     {
+        _pattern = pattern;
         IReadOnlyList<SourceFile> files = SourceFile.OpenAll(duck, pattern, cancel);
-        TimestampColumn = _options.TimestampColumn ?? files[0].Find(DefaultTimestamp)?.Name;
-        SplitColumn = _options.SplitColumn ?? files[0].Find(DefaultSplit)?.Name;
+        // A column that any file has must be in all of them: left out, test clicks would become training clicks.
+        TimestampColumn = _options.TimestampColumn ?? (files.Any(file => file.Find(DefaultTimestamp) != null) ? DefaultTimestamp : null);
+        SplitColumn = _options.SplitColumn ?? (files.Any(file => file.Find(DefaultSplit) != null) ? DefaultSplit : null);
         foreach (SourceFile file in files)
         {
             ReadFile(duck, file, cancel);
@@ -53,15 +57,17 @@ internal sealed class ClickReader
     /// <summary>The clicks of each split whose user and item have a row; clicks without split column are the split "train".</summary>
     /// <param name="userRows">Users with a larger number are left out.</param>
     /// <param name="itemRows">Items with a larger number are left out.</param>
+    /// <exception cref="DatasetException">A split has more clicks than an array holds.</exception>
     public Dictionary<string, Interactions> BySplit(int userRows, int itemRows)
     {
         int names = SplitColumn == null ? 1 : _splitNames.Count;
-        var counts = new int[names];
+        var clicks = new long[names];
         for (long i = 0; i < Count; i++)
         {
-            counts[SplitOf(i)] += _users[i] < userRows && _items[i] < itemRows ? 1 : 0;
+            clicks[SplitOf(i)] += _users[i] < userRows && _items[i] < itemRows ? 1 : 0;
         }
 
+        int[] counts = clicks.Select((count, split) => ArrayLength(count, NameOf(split), _pattern)).ToArray();
         int[][] users = Array.ConvertAll(counts, n => new int[n]);
         int[][] items = Array.ConvertAll(counts, n => new int[n]);
         long[][]? times = TimestampColumn == null ? null : Array.ConvertAll(counts, n => new long[n]);
@@ -81,7 +87,7 @@ internal sealed class ClickReader
         }
 
         return Enumerable.Range(0, names).ToDictionary(
-            split => SplitColumn == null ? Dataset.Train : _splitNames.Text(split),
+            NameOf,
             split => new Interactions(users[split], items[split], times?[split]),
             StringComparer.Ordinal);
     }
@@ -97,6 +103,15 @@ internal sealed class ClickReader
 
         return count;
     }
+
+    /// <summary>A split's number of clicks as the length of an array.</summary>
+    /// <exception cref="DatasetException">No array is as long.</exception>
+    internal static int ArrayLength(long clicks, string split, string? file) => clicks <= Array.MaxLength
+        ? (int)clicks
+        : throw new DatasetException(
+            string.Create(CultureInfo.InvariantCulture, $"expected at most {Array.MaxLength:N0} clicks in a split, got {clicks:N0} in '{split}'"), file);
+
+    private string NameOf(int split) => SplitColumn == null ? Dataset.Train : _splitNames.Text(split);
 
     private int SplitOf(long click) => SplitColumn == null ? 0 : _splits[click];
 

@@ -2,6 +2,13 @@ using System.Text;
 
 namespace Twintail.Data.Ingest;
 
+/// <summary>The header of a text file.</summary>
+/// <param name="Delimiter">What stands between values.</param>
+/// <param name="Names">The columns' names; "" for a column without one.</param>
+/// <param name="BlankLines">Lines above it.</param>
+/// <param name="CarriageReturns">Whether its line ends in CRLF.</param>
+internal sealed record CsvHeader(char Delimiter, IReadOnlyList<string> Names, int BlankLines, bool CarriageReturns);
+
 /// <summary>What has to be known of a text file besides what DuckDB tells: its header, and the line on which a row starts.</summary>
 internal static class CsvLines
 {
@@ -9,22 +16,75 @@ internal static class CsvLines
 
     /// <summary>Reads the header and finds the delimiter: a tab where there is one, else a comma, else a semicolon.</summary>
     /// <exception cref="DatasetException">There is no header, or a name repeats.</exception>
-    public static (char Delimiter, List<string> Names) ReadHeader(Stream text, string path)
+    public static CsvHeader ReadHeader(Stream text, string path)
     {
-        string header = FirstRecord(text, path);
-        if (header.Trim().Length == 0)
+        using var buffered = new BufferedStream(text);
+        int line = 1;
+        string? blankEnd = null;
+        (string header, string end) = NextRecord(buffered, path, line);
+        for (; header.Trim(' ').Length == 0; line++)
         {
-            throw new DatasetException("the file is empty: the first line should name the columns", path);
+            if (end.Length == 0)
+            {
+                throw new DatasetException("the file is empty: the first line should name the columns", path);
+            }
+
+            blankEnd = blankEnd == null || blankEnd == end ? end : throw new DatasetException(Changed(end, blankEnd), path, line: line);
+            (header, end) = NextRecord(buffered, path, line + 1);
+        }
+
+        // DuckDB would skip other lines than these, and lose rows without an error.
+        if (blankEnd != null && end.Length > 0 && end != blankEnd)
+        {
+            throw new DatasetException(Changed(end, blankEnd), path, line: line);
         }
 
         char delimiter = new[] { '\t', ',', ';' }.FirstOrDefault(c => Split(header, c).Count > 1, ',');
         List<string> names = Split(header, delimiter);
+        if (names.TrueForAll(name => name.Length == 0))
+        {
+            throw new DatasetException("the line should name the columns, but it has no name", path, line: line);
+        }
+
         string? repeated = names.GroupBy(name => name).FirstOrDefault(group => group.Key.Length > 0 && group.Count() > 1)?.Key;
-        return repeated == null ? (delimiter, names) : throw new DatasetException("the header names this column twice", path, line: 1, column: repeated);
+        return repeated == null
+            ? new CsvHeader(delimiter, names, line - 1, end == "CRLF")
+            : throw new DatasetException("the header names this column twice", path, line: line, column: repeated);
+    }
+
+    /// <summary>The first line that ends otherwise than the first, and what is wrong with it; null if there is none. Line ends in quotes are text.</summary>
+    public static (long Line, string Problem)? ChangedLineEnd(Stream text)
+    {
+        using Stream stream = text;
+        var buffer = new byte[1 << 16];
+        long line = 1;
+        bool quoted = false, carriage = false;
+        string? first = null;
+        for (int read; (read = stream.Read(buffer)) > 0;)
+        {
+            foreach (byte c in buffer.AsSpan(0, read))
+            {
+                string? end = c == '\n' && !quoted ? (carriage ? "CRLF" : "LF") : c != '\n' && carriage ? "CR" : null;
+                first ??= end;
+                if (end != null && end != first)
+                {
+                    return (line, Changed(end, first!));
+                }
+
+                line += c == '\n' ? 1 : 0;
+                quoted ^= c == '"';
+                carriage = c == '\r' && !quoted;
+            }
+        }
+
+        return null;
     }
 
     /// <summary>The line (from 1) on which data row <paramref name="row"/> (from 0) starts; blank lines are no rows.</summary>
-    public static long LineOfRow(Stream text, long row)
+    /// <param name="text">The file's text.</param>
+    /// <param name="row">The row.</param>
+    /// <param name="above">Lines above the header; they may hold blanks or a byte-order mark.</param>
+    public static long LineOfRow(Stream text, long row, int above)
     {
         using Stream stream = text;
         var buffer = new byte[1 << 16];
@@ -48,7 +108,7 @@ internal static class CsvLines
                     continue;
                 }
 
-                if (!blank && record++ == row)
+                if (!blank && line - 1 > above && record++ == row)
                 {
                     return start;
                 }
@@ -61,31 +121,27 @@ internal static class CsvLines
         return start;
     }
 
-    private static string FirstRecord(Stream text, string path)
+    private static string Changed(string end, string first) =>
+        $"expected the line to end in {first} as the first one does, got {end}; give all lines the same end";
+
+    // The text of a record, and its line end: LF, CRLF, or "" at the end of the file.
+    private static (string Text, string End) NextRecord(Stream text, string path, int line)
     {
         var bytes = new List<byte>();
-        var buffer = new byte[1 << 12];
         bool quoted = false;
-        for (int read; (read = text.Read(buffer)) > 0;)
+        int c;
+        while ((c = text.ReadByte()) >= 0 && (c != '\n' || quoted))
         {
-            foreach (byte c in buffer.AsSpan(0, read))
-            {
-                quoted ^= c == '"';
-                if (c == '\n' && !quoted)
-                {
-                    return Decode(bytes);
-                }
-
-                bytes.Add(c);
-            }
-
+            quoted ^= c == '"';
+            bytes.Add((byte)c);
             if (bytes.Count > MostHeaderBytes)
             {
-                throw new DatasetException("the first line is too long to be a header; is this a text file?", path, line: 1);
+                throw new DatasetException("the first line is too long to be a header; is this a text file?", path, line: line);
             }
         }
 
-        return Decode(bytes);
+        string end = c < 0 ? "" : bytes.Count > 0 && bytes[^1] == '\r' ? "CRLF" : "LF";
+        return (Decode(bytes), end);
     }
 
     private static string Decode(List<byte> bytes) => Encoding.UTF8.GetString([.. bytes]).TrimStart('\uFEFF').TrimEnd('\r');

@@ -27,6 +27,11 @@ internal static partial class DuckErrors
         return new DatasetException(problem, path, line: line, inner: error);
     }
 
+    /// <summary>Whether lines that end differently give this error.</summary>
+    public static bool MayBeLineEnds(DuckDbException error) =>
+        error.Message.Contains("state machine reached an invalid state", StringComparison.Ordinal)
+        || error.Message.Contains("unterminated quote", StringComparison.Ordinal);
+
     public static string FirstLine(string message)
     {
         string line = message.Split('\n').Select(part => part.Trim()).FirstOrDefault(part => part.Length > 0) ?? "unknown reason";

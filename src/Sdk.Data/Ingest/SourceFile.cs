@@ -1,5 +1,4 @@
 using System.IO.Compression;
-using System.Text;
 using Twintail.Data.Duck;
 
 namespace Twintail.Data.Ingest;
@@ -7,7 +6,8 @@ namespace Twintail.Data.Ingest;
 /// <summary>A column of a file.</summary>
 /// <param name="Name">Its name.</param>
 /// <param name="Type">DuckDB's type; VARCHAR for every column of a text file.</param>
-internal sealed record SourceColumn(string Name, string Type)
+/// <param name="Sql">What queries call it.</param>
+internal sealed record SourceColumn(string Name, string Type, string Sql)
 {
     public bool IsList => Type.EndsWith("[]", StringComparison.Ordinal);
 
@@ -17,16 +17,15 @@ internal sealed record SourceColumn(string Name, string Type)
 /// <summary>One input file: what it is, which columns it has, and how DuckDB is to read it.</summary>
 internal sealed class SourceFile
 {
-    private readonly bool _parquet;
+    // Null in a Parquet file.
+    private readonly CsvHeader? _header;
     private readonly bool _gzip;
-    private readonly char _delimiter;
 
-    private SourceFile(string path, bool parquet, bool gzip, char delimiter, IReadOnlyList<SourceColumn> columns)
+    private SourceFile(string path, CsvHeader? header, bool gzip, IReadOnlyList<SourceColumn> columns)
     {
         Path = path;
-        _parquet = parquet;
+        _header = header;
         _gzip = gzip;
-        _delimiter = delimiter;
         Columns = columns;
     }
 
@@ -75,13 +74,13 @@ internal sealed class SourceFile
         }
         catch (DuckDbException error)
         {
-            throw DuckErrors.Translate(error, Path);
+            throw Translate(error);
         }
     }
 
     /// <summary>An error at a data row (counted from 0), with the line if it is a text file.</summary>
     public DatasetException Error(long row, string? column, string problem) =>
-        new(problem, Path, row + 1, _parquet ? null : CsvLines.LineOfRow(OpenText(Path, _gzip), row), column);
+        new(problem, Path, row + 1, _header == null ? null : CsvLines.LineOfRow(OpenText(Path, _gzip), row, _header.BlankLines), column);
 
     private static IReadOnlyList<string> Expand(DuckDb duck, string pattern)
     {
@@ -134,7 +133,7 @@ internal sealed class SourceFile
 
             if (start.AsSpan().SequenceEqual("PAR1"u8))
             {
-                return new SourceFile(path, true, false, ',', ParquetColumns(duck, path));
+                return new SourceFile(path, header: null, gzip: false, ParquetColumns(duck, path));
             }
 
             if (start.AsSpan().SequenceEqual((ReadOnlySpan<byte>)[0x28, 0xB5, 0x2F, 0xFD]))
@@ -157,8 +156,9 @@ internal sealed class SourceFile
             }
 
             using Stream text = OpenText(path, gzip);
-            (char delimiter, List<string> names) = CsvLines.ReadHeader(text, path);
-            return new SourceFile(path, false, gzip, delimiter, names.Select(name => new SourceColumn(name, "VARCHAR")).ToArray());
+            CsvHeader header = CsvLines.ReadHeader(text, path);
+            // Queries call columns by their place: DuckDB takes names that differ only in case for the same.
+            return new SourceFile(path, header, gzip, header.Names.Select((name, i) => new SourceColumn(name, "VARCHAR", $"c{i}")).ToArray());
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -170,8 +170,8 @@ internal sealed class SourceFile
     {
         try
         {
-            return duck.Texts($"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet({DuckDb.Quote(path)}))")
-                .Select(row => new SourceColumn(row[0]!, row[1]!)).ToArray();
+            return duck.Texts($"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {ParquetRelation(path)})")
+                .Select(row => new SourceColumn(row[0]!, row[1]!, DuckDb.Name(row[0]!))).ToArray();
         }
         catch (DuckDbException error)
         {
@@ -185,22 +185,30 @@ internal sealed class SourceFile
         return gzip ? new GZipStream(file, CompressionMode.Decompress) : file;
     }
 
+    // Without the option DuckDB makes columns of folders named like brand=x, over those that the file has.
+    private static string ParquetRelation(string path) => $"read_parquet({DuckDb.QuotePath(path)}, hive_partitioning=false)";
+
     private string Relation()
     {
-        if (_parquet)
+        if (_header == null)
         {
-            return $"read_parquet({DuckDb.Quote(Path)})";
+            return ParquetRelation(Path);
         }
 
-        // Nothing is guessed: names, types and quoting are given, so the result cannot depend on a sample.
-        var columns = new StringBuilder();
-        for (int i = 0; i < Columns.Count; i++)
-        {
-            string name = Columns[i].Name.Length == 0 ? $"unnamed {i}" : Columns[i].Name;
-            columns.Append(i == 0 ? "" : ", ").Append(DuckDb.Quote(name)).Append(": 'VARCHAR'");
-        }
+        // Nothing is guessed: names, types, quoting and line ends are given, so the result cannot depend on a sample.
+        string columns = string.Join(", ", Columns.Select(column => $"{column.Sql}: 'VARCHAR'"));
+        return $"read_csv({DuckDb.QuotePath(Path)}, auto_detect=false, header=true, skip={_header.BlankLines}, "
+            + $"delim={DuckDb.Quote(_header.Delimiter.ToString())}, quote='\"', escape='\"', new_line='{(_header.CarriageReturns ? @"\r\n" : @"\n")}', "
+            + $"nullstr='', compression='{(_gzip ? "gzip" : "none")}', hive_partitioning=false, columns={{{columns}}})";
+    }
 
-        return $"read_csv({DuckDb.Quote(Path)}, auto_detect=false, header=true, delim={DuckDb.Quote(_delimiter.ToString())}, quote='\"', escape='\"', "
-            + $"nullstr='', compression='{(_gzip ? "gzip" : "none")}', columns={{{columns}}})";
+    // DuckDB tells of line ends that change as of anything else that it cannot parse.
+    private DatasetException Translate(DuckDbException error)
+    {
+        DatasetException translated = DuckErrors.Translate(error, Path);
+        return _header != null && DuckErrors.MayBeLineEnds(error)
+            && CsvLines.ChangedLineEnd(OpenText(Path, _gzip)) is var (line, problem) && line <= (translated.Line ?? long.MaxValue)
+            ? new DatasetException(problem, Path, line: line, inner: error)
+            : translated;
     }
 }

@@ -23,7 +23,7 @@ internal sealed class Timestamps
     /// <summary>The expressions to select: the raw text, and the time in microseconds or null.</summary>
     public IReadOnlyList<string> Expressions(DuckDb duck, SourceFile file, SourceColumn column)
     {
-        string name = DuckDb.Name(column.Name);
+        string name = column.Sql;
         if (_kind == Kind.Unknown)
         {
             file.Read(

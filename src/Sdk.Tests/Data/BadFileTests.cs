@@ -1,5 +1,6 @@
 using System.Text;
 using Twintail.Data;
+using Twintail.Data.Ingest;
 
 namespace Twintail.Tests.Data;
 
@@ -49,6 +50,7 @@ internal sealed class BadFileTests
 
     [TestCase("")]
     [TestCase("\n")]
+    [TestCase("\uFEFF\r\n  \r\n")]
     public void EmptyFile(string text)
     {
         Assert.That(Refuse(_folder.Write("c.csv", text)).Message, Does.Contain("empty"));
@@ -82,6 +84,25 @@ internal sealed class BadFileTests
         _folder.Write("log/2.csv", "user_id,item_id,timestamp\nann,i1,1\nbob,i1,\n");
         DatasetException error = Refuse(_folder["log/*.csv"]);
         Assert.That((error.File, error.Row, error.Column), Is.EqualTo((_folder["log/2.csv"], 2L, "timestamp")));
+    }
+
+    [TestCase("split", "test")]
+    [TestCase("timestamp", "5")]
+    public void ColumnThatOnlyALaterFileHas(string column, string value)
+    {
+        _folder.Write("log/1.csv", Clicks);
+        _folder.Write("log/2.csv", $"user_id,item_id,{column}\nann,i3,{value}\n");
+        DatasetException error = Refuse(_folder["log/*.csv"]);
+        Assert.That((error.File, error.Column), Is.EqualTo((_folder["log/1.csv"], column)));
+        Assert.That(error.Problem, Does.Contain("the column is missing"));
+    }
+
+    [Test]
+    public void MoreClicksThanAnArrayHolds()
+    {
+        Assert.That(ClickReader.ArrayLength(Array.MaxLength, "train", "c.csv"), Is.EqualTo(Array.MaxLength));
+        DatasetException error = Assert.Throws<DatasetException>(() => ClickReader.ArrayLength(3_000_000_000, "train", "c.csv"))!;
+        Assert.That(error.Message, Is.EqualTo("c.csv: expected at most 2,147,483,591 clicks in a split, got 3,000,000,000 in 'train'"));
     }
 
     [Test]
@@ -134,6 +155,35 @@ internal sealed class BadFileTests
     {
         DatasetException error = Refuse(_folder.Write("c.csv", "user_id,item_id,x\nann,i1,1\nbob,i2\n"));
         Assert.That((error.Line, error.Problem), Is.EqualTo((3L, "expected 3 values as in the header, got 2")));
+    }
+
+    // Files of two systems, one after the other; quoted values at the end; a line break within a value above; blank lines; a lone CR.
+    [TestCase("user_id,item_id\nann,i1\r\nbob,i2\r\n", 2, "LF", "CRLF")]
+    [TestCase("user_id,item_id\r\nann,i1\r\nbob,i2\n", 3, "CRLF", "LF")]
+    [TestCase("user_id,item_id\r\nann,\"i1\"\r\nbob,\"i2\"\nann,\"i2\"\n", 3, "CRLF", "LF")]
+    [TestCase("user_id,item_id\nann,\"i\r\n1\"\nbob,i2\r\n", 4, "LF", "CRLF")]
+    [TestCase("\nuser_id,item_id\r\nann,i1\r\n", 2, "LF", "CRLF")]
+    [TestCase("\n\r\nuser_id,item_id\nann,i1\n", 2, "LF", "CRLF")]
+    [TestCase("\r\nuser_id,item_id\nann,i1\n", 2, "CRLF", "LF")]
+    [TestCase("user_id,item_id\nann,i\r1\n", 2, "LF", "CR")]
+    public void LineEndsThatChangeAreNamed(string text, long line, string first, string got)
+    {
+        DatasetException error = Refuse(_folder.Write("c.csv", text));
+        Assert.That((error.Line, error.Problem), Is.EqualTo((line, $"expected the line to end in {first} as the first one does, got {got}; give all lines the same end")));
+        Assert.That(Refuse(_folder.Write("c.csv.gz", text)).Line, Is.EqualTo(line));
+    }
+
+    [Test]
+    public void LinesAreCountedFromTheTopWhenBlankOnesStandThere()
+    {
+        DatasetException error = Refuse(_folder.Write("c.csv", "\uFEFF\n  \nuser_id,item_id,timestamp\nann,i1,1\n\nann,i2,soon\n"));
+        Assert.That((error.Row, error.Line), Is.EqualTo((2L, 6L)));
+        error = Refuse(_folder.Write("d.csv", "\n\nuser_id,item_id\nann\n"));
+        Assert.That((error.Line, error.Problem), Is.EqualTo((4L, "expected 2 values as in the header, got 1")));
+        error = Refuse(_folder.Write("e.csv", "\nuser_id,item_id,user_id\n"));
+        Assert.That((error.Line, error.Column), Is.EqualTo((2L, "user_id")));
+        error = Refuse(_folder.Write("f.csv", "\n,,\nann,i1,\n"));
+        Assert.That((error.Line, error.Problem), Is.EqualTo((2L, "the line should name the columns, but it has no name")));
     }
 
     [Test]

@@ -102,6 +102,94 @@ internal sealed class FormatTests
     }
 
     [Test]
+    public void NamesOfFoldersAreNoColumns()
+    {
+        // Also none of the names that queries give to a text file's columns.
+        CheckData(
+            _folder.Write("split=train/user_id=zoe/c1=i9/clicks.csv", Clicks),
+            _folder.Write("genre=jazz/date=2024-01-01/c1=jazz/items.csv", Items));
+        string[] parquet = ["clicks", "items"];
+        foreach (string name in parquet)
+        {
+            string text = _folder.Write(name + ".csv", name == "clicks" ? Clicks : Items.Replace("|", "/", StringComparison.Ordinal));
+            _folder.WriteParquet(name + ".parquet", $"SELECT * FROM read_csv('{text}', header=true)");
+        }
+
+        Dataset elsewhere = Read(_folder["clicks.parquet"], _folder["items.parquet"]);
+        foreach (string name in parquet)
+        {
+            Directory.CreateDirectory(_folder["split=x/genre=jazz/date=2024-01-01"]);
+            File.Move(_folder[name + ".parquet"], _folder[$"split=x/genre=jazz/date=2024-01-01/{name}.parquet"]);
+        }
+
+        Dataset there = Read(_folder["split=x/genre=jazz/date=2024-01-01/clicks.parquet"], _folder["split=*/genre=jazz/*/items.parquet"]);
+        Assert.Multiple(() =>
+        {
+            Assert.That(there.Splits.Keys, Is.EquivalentTo(elsewhere.Splits.Keys));
+            Assert.That(there.Items.Columns.Select(c => c.Name), Is.EqualTo(new[] { "genre", "tags" }));
+            Assert.That(there.Items.Columns.Select(c => c.Vocabulary), Is.EqualTo(elsewhere.Items.Columns.Select(c => c.Vocabulary)));
+            Assert.That(there.Items.Columns[0].Values, Is.EqualTo(elsewhere.Items.Columns[0].Values));
+        });
+    }
+
+    // Each name, read as a glob, matches the one beside it.
+    [TestCase("[1]", "1")]
+    [TestCase("*", "x")]
+    [TestCase("?", "x")]
+    [TestCase("[!a]", "b")]
+    [TestCase("[[]*'", "[x'")]
+    public void FilesWithTheNameOfAGlobAreReadThemselves(string name, string beside)
+    {
+        _folder.Write($"clicks{beside}.csv", "user_id,item_id\nzoe,i9\n");
+        _folder.Write($"items{beside}/items.csv", "item_id,genre,tags\ni9,folk,\n");
+        string clicks = _folder.Write($"clicks{name}.csv", Clicks), items = _folder.Write($"items{name}/items.csv", Items);
+        CheckData(clicks, items);
+        Directory.CreateDirectory(_folder[$"p{name}"]);
+        Directory.CreateDirectory(_folder[$"p{beside}"]);
+        _folder.WriteParquet($"p{beside}/c.parquet", "SELECT 'zoe' AS user_id, 'i9' AS item_id, 1 AS more");
+        _folder.WriteParquet($"p{name}/c.parquet", "SELECT 'ann' AS user_id, 'i1' AS item_id");
+        Assert.That(Read(_folder[$"p{name}/c.parquet"], items).Users.Ids, Is.EqualTo(new[] { "ann" }));
+    }
+
+    [Test]
+    public void FilesThatAGlobFindsAreReadThemselves()
+    {
+        // The second file's name, read as a glob, matches the first.
+        _folder.Write("log/1.csv", "user_id,item_id\nann,i1\n");
+        _folder.Write("log/[1].csv", "user_id,item_id\nbob,i2\n");
+        Assert.That(Read(_folder["log/*.csv"], null).Users.Ids, Is.EqualTo(new[] { "ann", "bob" }));
+    }
+
+    [Test]
+    public void ColumnsMayDifferInCaseOnly()
+    {
+        string items = _folder.Write("items.csv", ",item_id,brand,Brand,unnamed 0,c1\n0,i1,acme,ACME,x,p\n1,i2,bolt,BOLT,y,q\n");
+        Dataset dataset = Read(_folder.Write("clicks.csv", Clicks), items);
+        Assert.That(dataset.Items.Columns.Select(c => c.Name), Is.EqualTo(new[] { "brand", "Brand", "unnamed 0", "c1" }));
+        Assert.That(dataset.Items.Columns.Select(c => c.Vocabulary[1]), Is.EqualTo(new[] { "acme", "ACME", "x", "p" }));
+    }
+
+    [TestCase("\n")]
+    [TestCase("\r\n\r\n")]
+    [TestCase("\uFEFF\n  \n\n")]
+    public void BlankLinesAboveTheHeaderAreSkipped(string blank)
+    {
+        string end = blank.Contains('\r') ? "\r\n" : "\n";
+        string items = blank + Items.Replace("\n", end);
+        CheckData(_folder.Write("clicks.csv", blank + Clicks.Replace("\n", end)), _folder.Write("items.csv", items));
+        CheckData(_folder.Write("clicks.csv.gz", blank + Clicks.Replace("\n", end)), _folder["items.csv"]);
+    }
+
+    [TestCase("\n", "\r\n")]
+    [TestCase("\r\n", "\n")]
+    public void NamesMayHoldTheOtherLineEnd(string end, string other)
+    {
+        string clicks = "user_id,item_id,\"the" + other + "time\"" + end + "ann,i1,3" + end + "bob,i2,1" + end;
+        var options = new DatasetOptions { Interactions = _folder.Write("c.csv", clicks), TimestampColumn = "the" + other + "time", Validation = ValidationPolicy.None };
+        Assert.That(DatasetReader.Read(options).Dataset.Splits["train"].Timestamps, Is.EqualTo(new long[] { 3, 1 }));
+    }
+
+    [Test]
     public void ColumnsAreRenamed()
     {
         string clicks = _folder.Write("clicks.csv", "who,what,when,part\nann,i1,2024-01-02,train\nbob,i2,2024-01-01T10:00:00Z,dev\n");
@@ -155,6 +243,9 @@ internal sealed class FormatTests
 
         Assert.That(one.Splits["train"].Timestamps, Is.Ordered);
     }
+
+    private static Dataset Read(string clicks, string? items) =>
+        DatasetReader.Read(new DatasetOptions { Interactions = clicks, Items = items, Validation = ValidationPolicy.None }).Dataset;
 
     private static void CheckData(string clicks, string items)
     {
