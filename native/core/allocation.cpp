@@ -1,4 +1,6 @@
 // tt_alloc, tt_free, tt_memory_*, tt_live_bytes.
+#include <pthread.h>
+
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -20,6 +22,11 @@ struct Allocation {
 
 std::atomic<int64_t> total_bytes{0};
 std::mutex allocations_mutex;
+
+// Held during a fork: the child would otherwise find it locked for ever by a thread that it does not have.
+[[maybe_unused]] const int forks_watched =
+    pthread_atfork([] { allocations_mutex.lock(); }, [] { allocations_mutex.unlock(); },
+                   [] { allocations_mutex.unlock(); });
 
 std::unordered_map<void*, Allocation>& allocations() {
   static auto* map = new std::unordered_map<void*, Allocation>;  // outlives every static destructor

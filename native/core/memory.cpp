@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 
+#include "cgroup.h"
 #include "error.h"
 
 namespace tt {
@@ -32,16 +33,6 @@ int64_t read_field(const char* path, const char* key) {
   }
   std::fclose(file);
   return value;
-}
-
-int64_t cgroup_memory() {
-  const int64_t limit = read_field("/sys/fs/cgroup/memory.max", "");
-  const int64_t used = read_field("/sys/fs/cgroup/memory.current", "");
-  if (limit < 0 || used < 0) return -1;
-  // Pages of files are given up under pressure.
-  const int64_t cache =
-      std::max<int64_t>(0, read_field("/sys/fs/cgroup/memory.stat", "inactive_file "));
-  return std::max<int64_t>(0, limit - used + cache);
 }
 
 size_t round_up(size_t bytes, size_t unit) {

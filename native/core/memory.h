@@ -8,7 +8,7 @@
 namespace tt {
 
 /// Bytes that the process can still get: the machine's available memory and swap, cut to what the
-/// cgroup leaves. -1 if the system does not tell.
+/// cgroups leave. -1 if the system does not tell.
 int64_t available_memory();
 
 /// Zeroed memory, 64-byte aligned; in 2 MiB pages (where offered) from 1 MiB on. `what` is named in

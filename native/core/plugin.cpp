@@ -1,5 +1,6 @@
 // Finding backends: the CPU's is linked in, others are plugins beside this library.
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -24,6 +25,10 @@ struct Plugin {
 
 std::mutex plugin_mutex;
 Plugin cuda_plugin;
+
+// Held during a fork: the child would otherwise find it locked for ever by a thread that it does not have.
+[[maybe_unused]] const int forks_watched = pthread_atfork(
+    [] { plugin_mutex.lock(); }, [] { plugin_mutex.unlock(); }, [] { plugin_mutex.unlock(); });
 
 void note(Plugin& plugin, const std::string& path, const std::string& why) {
   if (!plugin.attempts.empty()) plugin.attempts += "; ";
@@ -112,13 +117,14 @@ Search search(int32_t device) {
 }  // namespace
 
 const Backend* find_backend(int32_t device, int32_t device_index) {
+  // What the probe would find wrong with it may not matter to these options, or is an error of its own kind.
+  if (device == TT_DEVICE_CPU) return cpu_backend(&kHost);
   const Search found = search(device);
-  const char* name = device == TT_DEVICE_CPU ? "CPU" : "CUDA";
   if (found.device_count <= 0) {
-    no_device(format("No %s device: %s", name, found.reason.c_str()));
+    no_device(format("No CUDA device: %s", found.reason.c_str()));
   }
   if (device_index >= found.device_count) {
-    no_device(format("No %s device %d: there are %d (%s)", name, device_index, found.device_count,
+    no_device(format("No CUDA device %d: there are %d (%s)", device_index, found.device_count,
                      found.reason.c_str()));
   }
   return found.backend;

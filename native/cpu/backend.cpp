@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "context.h"
+#include "float_mode.h"
 #include "isa.h"
 #include "memory.h"
 
@@ -17,6 +18,7 @@ void (*count_bytes)(int64_t) = nullptr;  // the core's; set once
 
 int32_t probe(char* reason, size_t reason_size) {
   const Isa isa = choose_isa(TT_ISA_BEST);
+  has_bfloat16(isa);  // a context would throw what this throws
   std::snprintf(reason, reason_size, "%s, %s, %d threads", processor_name().c_str(), isa_name(isa),
                 Pool::available_processors());
   return 1;
@@ -26,10 +28,22 @@ int32_t probe_safely(char* reason, size_t reason_size) {
   tt_error error{};
   int32_t count = 0;
   if (guard(error, [&] { count = probe(reason, reason_size); }) == TT_OK) return count;
-  // Only TWINTAIL_ISA can be wrong: there is a processor all the same.
+  // TWINTAIL_ISA or TWINTAIL_BFLOAT16 is wrong.
   std::snprintf(reason, reason_size, "%s", error.message);
-  return 1;
+  return 0;
 }
+
+/// Bind, in the mode of arithmetic that the workers have.
+template <auto Op>
+struct Entry;
+
+template <class... Arguments, void (*Op)(Context&, Arguments...)>
+struct Entry<Op> {
+  static tt_status call(void* impl, tt_error* error, Arguments... arguments) {
+    const DefaultFloatMode mode;
+    return Bind<Context, Op>::call(impl, error, arguments...);
+  }
+};
 
 tt_status create(const tt_context_options* options, void** impl, tt_error* error) {
   return guard(*error, [&] {
@@ -104,34 +118,34 @@ Backend make_backend() {
   b.probe = probe_safely;
   b.create = create;
   b.destroy = destroy;
-  b.get_info = Bind<Context, get_info>::call;
-  b.synchronize = Bind<Context, synchronize>::call;
-  b.trim = Bind<Context, trim>::call;
-  b.alloc = Bind<Context, alloc>::call;
-  b.free = Bind<Context, free>::call;
-  b.copy = Bind<Context, copy>::call;
-  b.zero = Bind<Context, zero>::call;
-  b.graph_begin = Bind<Context, graph_begin>::call;
-  b.graph_end = Bind<Context, graph_end>::call;
-  b.fill_uniform = Bind<Context, fill_uniform>::call;
-  b.sample_rows = Bind<Context, sample_rows>::call;
-  b.sample_clicks = Bind<Context, sample_clicks>::call;
-  b.table_create = Bind<Context, table_create>::call;
+  b.get_info = Entry<get_info>::call;
+  b.synchronize = Entry<synchronize>::call;
+  b.trim = Entry<trim>::call;
+  b.alloc = Entry<alloc>::call;
+  b.free = Entry<free>::call;
+  b.copy = Entry<copy>::call;
+  b.zero = Entry<zero>::call;
+  b.graph_begin = Entry<graph_begin>::call;
+  b.graph_end = Entry<graph_end>::call;
+  b.fill_uniform = Entry<fill_uniform>::call;
+  b.sample_rows = Entry<sample_rows>::call;
+  b.sample_clicks = Entry<sample_clicks>::call;
+  b.table_create = Entry<table_create>::call;
   b.table_destroy = destroy_table;
-  b.embedding_gather = Bind<Context, embedding_gather>::call;
-  b.augmented_values = Bind<Context, augmented_values>::call;
-  b.embedding_gather_backward = Bind<Context, embedding_gather_backward>::call;
-  b.embedding_gather_update = Bind<Context, embedding_gather_update>::call;
-  b.sparse_update = Bind<Context, sparse_update>::call;
-  b.dense_update = Bind<Context, dense_update>::call;
-  b.clip = Bind<Context, clip>::call;
-  b.linear = Bind<Context, linear>::call;
-  b.linear_backward = Bind<Context, linear_backward>::call;
-  b.sampled_softmax = Bind<Context, sampled_softmax_op>::call;
-  b.contrastive = Bind<Context, contrastive_op>::call;
-  b.top_k = Bind<Context, top_k>::call;
-  b.rank = Bind<Context, rank>::call;
-  b.pair_counts = Bind<Context, pair_counts>::call;
+  b.embedding_gather = Entry<embedding_gather>::call;
+  b.augmented_values = Entry<augmented_values>::call;
+  b.embedding_gather_backward = Entry<embedding_gather_backward>::call;
+  b.embedding_gather_update = Entry<embedding_gather_update>::call;
+  b.sparse_update = Entry<sparse_update>::call;
+  b.dense_update = Entry<dense_update>::call;
+  b.clip = Entry<clip>::call;
+  b.linear = Entry<linear>::call;
+  b.linear_backward = Entry<linear_backward>::call;
+  b.sampled_softmax = Entry<sampled_softmax_op>::call;
+  b.contrastive = Entry<contrastive_op>::call;
+  b.top_k = Entry<top_k>::call;
+  b.rank = Entry<rank>::call;
+  b.pair_counts = Entry<pair_counts>::call;
   return b;
 }
 

@@ -7,14 +7,15 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstdio>
 #include <exception>
 #include <mutex>
 #include <system_error>
 #include <thread>
 #include <vector>
 
+#include "cgroup.h"
 #include "error.h"
+#include "float_mode.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
@@ -27,6 +28,8 @@ namespace {
 constexpr std::chrono::microseconds kSpinTime{100};
 // Where there are more threads than processors, and a thread that spins may keep another from its work.
 constexpr std::chrono::microseconds kCrowdedSpinTime{10};
+// How often the workers may be moved, for each of them: a move takes some 4 us, and a caller may hop about.
+constexpr std::chrono::microseconds kSteerInterval{100};
 constexpr uint64_t kClosed = 0xFFFFFFFFu;
 
 void pause_briefly() {
@@ -58,16 +61,6 @@ void watch_forks() {
   std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { fork_count.fetch_add(1); }); });
 }
 
-int cgroup_processors() {
-  std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "re");
-  if (file == nullptr) return 0;
-  long quota = 0, period = 0;  // "max 100000" where there is no limit
-  const int fields = std::fscanf(file, "%ld %ld", &quota, &period);
-  std::fclose(file);
-  if (fields != 2 || quota <= 0 || period <= 0) return 0;
-  return static_cast<int>(std::max(1L, (quota + period - 1) / period));
-}
-
 }  // namespace
 
 // A run is published by storing its ticket: generation << 32 | next block. Between runs the ticket
@@ -93,7 +86,10 @@ struct Pool::State {
   uint32_t forks_seen = 0;
   std::vector<std::thread> threads;
   cpu_set_t allowed;     // processors of the thread that made the pool
-  int avoided_cpu = -1;  // the workers' processors are the allowed ones but this
+  cpu_set_t given;       // the workers' processors: the allowed ones but avoided_cpu
+  int avoided_cpu = -1;  // none at first
+  bool steering = true;
+  std::chrono::steady_clock::time_point next_steering{};
   std::chrono::microseconds spin_time = kSpinTime;
 
   static bool is_open(uint64_t t) { return (t & kClosed) != kClosed; }
@@ -101,6 +97,7 @@ struct Pool::State {
     return is_open(t) && (t & kClosed) < blocks.load(std::memory_order_relaxed);
   }
 
+  bool was_restricted();
   void avoid_own_cpu();
   void work(int worker);
   void fail(uint64_t block);
@@ -115,17 +112,35 @@ void Pool::State::fail(uint64_t block) {
   }
 }
 
+/// Whether someone else has set the workers' processors since (taskset -a -p, a cpuset that shrank). Where all that is
+/// left is what the workers have anyway, only the caller's own tell: one who pins itself to just these is taken for it.
+bool Pool::State::was_restricted() {
+  cpu_set_t set;
+  if (avoided_cpu >= 0 && sched_getaffinity(0, sizeof set, &set) == 0 && CPU_EQUAL(&set, &given))
+    return true;
+  return std::any_of(threads.begin(), threads.end(), [&](std::thread& thread) {
+    return pthread_getaffinity_np(thread.native_handle(), sizeof set, &set) != 0 ||
+           !CPU_EQUAL(&set, &given);
+  });
+}
+
 /// Keeps the workers off the caller's processor. A sleeping thread often wakes on the processor of the one
 /// that wakes it, and stays behind it for milliseconds, longer than most runs, while another is idle.
 void Pool::State::avoid_own_cpu() {
+  if (!steering) return;
   const int cpu = sched_getcpu();
   if (cpu < 0 || cpu == avoided_cpu || !CPU_ISSET(cpu, &allowed) || CPU_COUNT(&allowed) < 2) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_steering) return;
+  next_steering = now + kSteerInterval * threads.size();
+  steering = !was_restricted();
+  if (!steering) return;  // theirs is the last word
   avoided_cpu = cpu;
-  cpu_set_t set = allowed;
-  CPU_CLR(cpu, &set);
-  // A refusal (the processors were taken from us since) leaves things as they were.
+  given = allowed;
+  CPU_CLR(cpu, &given);
+  // A refusal leaves a worker as it was, and is found above next time.
   for (std::thread& thread : threads)
-    pthread_setaffinity_np(thread.native_handle(), sizeof set, &set);
+    pthread_setaffinity_np(thread.native_handle(), sizeof given, &given);
 }
 
 // Claims and runs blocks until there is none.
@@ -153,6 +168,7 @@ void Pool::State::work(int worker) {
 }
 
 void Pool::State::serve(int worker) {
+  const DefaultFloatMode mode;
   for (;;) {
     while (
         spin_until(spin_time, [&] { return has_work(ticket.load(std::memory_order_acquire)); })) {
@@ -183,6 +199,7 @@ void Pool::start() {
   if (threads_ > available_processors()) state_->spin_time = kCrowdedSpinTime;
   CPU_ZERO(&state_->allowed);
   sched_getaffinity(0, sizeof state_->allowed, &state_->allowed);
+  state_->given = state_->allowed;
   try {
     state_->threads.reserve(static_cast<size_t>(threads_ - 1));
     for (int worker = 1; worker < threads_; ++worker) {

@@ -10,7 +10,8 @@ namespace tt::cpu {
 
 /// Runs numbered blocks of work on the caller and threads() - 1 persistent threads. Idle threads
 /// spin for a tenth of a millisecond at most and then sleep. Which thread runs which block is not defined, so
-/// results may depend on the block's number alone, never on the worker's.
+/// results may depend on the block's number alone, never on the worker's. The threads have the default mode of
+/// floating-point arithmetic; the caller must see to it that it has (DefaultFloatMode).
 ///
 /// After fork() the child's first run starts threads of its own.
 class Pool {
@@ -36,7 +37,7 @@ class Pool {
         const_cast<void*>(static_cast<const void*>(&f)));
   }
 
-  /// The processors this process may use: its affinity mask, cut to the CPU quota of its cgroup.
+  /// The processors this process may use: its affinity mask, cut to the CPU quota of its cgroups.
   static int available_processors();
 
  private:
