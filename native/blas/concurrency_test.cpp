@@ -2,9 +2,16 @@
 #include <cblas.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
 #include <thread>
 #include <vector>
+
+// OpenBLAS's own, or what stands in for them.
+extern "C" {
+void* blas_memory_alloc(int position);
+void blas_memory_free(void* buffer);
+}
 
 namespace {
 
@@ -57,5 +64,33 @@ TEST(Blas, ConcurrentCallsAreIndependent) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong, std::vector<int>(kThreads, 0)) << "wrong products of each thread";
 }
+
+#if TWINTAIL_OPENBLAS_STATIC
+// OpenBLAS's own table has 128 places and as many calls at once; after 512 more than that it has no buffers left.
+TEST(Blas, AnyNumberOfThreadsHasABufferEach) {
+  constexpr int kThreads = 160, kRounds = 20;
+  std::vector<int> wrong(kThreads);
+  std::vector<std::thread> threads;
+  std::atomic<int> arrived{0};
+  const auto meet = [&arrived](int round) {
+    ++arrived;
+    while (arrived.load() < round * kThreads) std::this_thread::yield();
+  };
+  for (int i = 0; i < kThreads; i++) {
+    threads.emplace_back([&, i] {
+      for (int round = 0; round < kRounds; round++) {
+        auto* buffer = static_cast<volatile int*>(blas_memory_alloc(0));
+        if (buffer != nullptr) *buffer = i;
+        meet(2 * round + 1);
+        wrong[static_cast<size_t>(i)] += buffer == nullptr || *buffer != i;
+        meet(2 * round + 2);
+        blas_memory_free(const_cast<int*>(buffer));
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(wrong, std::vector<int>(kThreads, 0)) << "lost or shared buffers of each thread";
+}
+#endif
 
 }  // namespace

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "blas_buffer.h"
 #include "context.h"
+#include "error.h"
 #include "isa_select.h"
 #include "linear_kernels.h"
 
@@ -18,6 +20,11 @@ constexpr int64_t kMostPartialFloats = 1 << 24;  // 64 MiB
 
 int64_t blocks_of(int64_t n) {
   return (n + kBlockRows - 1) / kBlockRows;
+}
+
+/// Before a thread multiplies. It does so in the blocks, for a buffer belongs to a thread, not to a context.
+void need_buffer() {
+  if (!blas::have_buffer()) out_of_memory(blas::kBufferBytes, -1, "a product's packed blocks");
 }
 
 struct Backward {
@@ -74,6 +81,7 @@ void linear(Context& context, int64_t n, int32_t in, int32_t out, const float* x
             const float* weights, const float* bias, int32_t activation, float* y) {
   const LinearKernels& kernels = TT_SELECT(context.isa, kLinear);
   context.pool.run(blocks_of(n), [&](int64_t block, int) {
+    need_buffer();
     const int64_t begin = block * kBlockRows;
     const int64_t rows = std::min(kBlockRows, n - begin);
     float* to = y + begin * out;
@@ -106,6 +114,7 @@ void linear_backward(Context& context, int64_t n, int32_t in, int32_t out, const
   const Backward b{TT_SELECT(context.isa, kLinear),     n,      in,    out, x, weights,
                    activation == TT_RELU ? y : nullptr, grad_y, grad_x};
   context.pool.run(splits, [&](int64_t split, int worker) {
+    need_buffer();
     const int64_t first = split * blocks_per_split;
     const int64_t end = std::min(blocks, first + blocks_per_split);
     for (int64_t block = first; block < end; ++block) {

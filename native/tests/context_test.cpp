@@ -364,53 +364,6 @@ TEST(Threads, ForkedChildCanWork) {
   TT_OK_OR_FAIL(tt_context_destroy(context));
 }
 
-/// Forks until a child fails, and at most `forks` times, while other threads do the same thing over and over.
-void expect_children_can(int forks, bool (*thing)(tt_context*)) {
-#if defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "the sanitizer's own allocator may be locked in the child";
-#endif
-  const Target portable{TT_DEVICE_CPU, TT_ISA_PORTABLE, "Portable"};
-  const Context own(portable, 1), first(portable, 1), second(portable, 1);
-  std::atomic<bool> stop{false};
-  std::vector<std::thread> threads;
-  for (const Context* context : {&first, &second}) {
-    threads.emplace_back([&, context] {
-      while (!stop.load()) thing(*context);
-    });
-  }
-  int status = 0;
-  for (int i = 0; i < forks && status == 0; ++i) {
-    const pid_t child = fork();
-    if (child < 0) break;
-    if (child == 0) {
-      alarm(5);  // a hang must not hang the tests
-      _exit(thing(own) ? 0 : 1);
-    }
-    waitpid(child, &status, 0);
-  }
-  stop.store(true);
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-}
-
-// A lock that another thread holds at the fork stays locked in the child.
-TEST(Threads, ChildForkedAmidAllocationsCanAllocate) {
-  expect_children_can(300, [](tt_context* context) {
-    void* memory = nullptr;
-    return tt_alloc(context, 64, &memory) == TT_OK && tt_free(context, memory) == TT_OK;
-  });
-}
-
-TEST(Threads, ChildForkedAmidProbesCanProbe) {
-  if (cuda_available()) GTEST_SKIP() << "a plugin that is loaded is not looked for again";
-  const Environment set("TWINTAIL_CUDA_PLUGIN", "/nonexistent/libplugin.so");
-  expect_children_can(100, [](tt_context*) {
-    tt_backend_report report{};
-    report.struct_size = sizeof report;
-    return tt_backend_probe(TT_DEVICE_CUDA, &report) == TT_OK && report.available == 0;
-  });
-}
-
 /// The ids of this process's threads of that name.
 std::vector<pid_t> threads_named(const std::string& name) {
   std::vector<pid_t> found;
