@@ -10,6 +10,7 @@ internal static class Program
     {
         // Numbers of options and files are invariant; texts are UTF-8 whatever the locale says.
         Console.OutputEncoding = System.Text.Encoding.UTF8;
+        TerminalWriter.Install();
         RootCommand root = CommandTree.Create();
         if (arguments.Length == 0)
         {

@@ -50,6 +50,7 @@ internal sealed class EvaluateCommand
             OutputFolder.RequireModel(other);
         }
 
+        OutputFolder.CheckFile(parsed.GetValue(_report));
         SettingValues given = _settings.Given(parsed);
         using Twintail.Device device = DeviceSettings.Open(given, screen);
         List<EvaluationReport> reports = Evaluate(screen, device, folder, given, options, parsed.GetValue(_baselines));

@@ -8,6 +8,8 @@ using Twintail.Cli.Reports;
 using Twintail.Cli.Settings;
 using Twintail.Cli.Terminal;
 using Twintail.Data;
+using Twintail.Features;
+using Twintail.Model;
 using Twintail.Training;
 
 namespace Twintail.Cli.Commands;
@@ -17,9 +19,9 @@ internal sealed class MiCommand
 {
     private readonly Option<string> _measure = new("--measure")
     {
-        Description = "plain (nats), normalized (0 to 1) or adjusted (normalized, less what chance gives).",
+        Description = "plain (nats), normalized (0 to 1) or adjusted (normalized, less what chance gives), as --relatedness of a training.",
         HelpName = "NAME",
-        DefaultValueFactory = _ => "plain",
+        DefaultValueFactory = _ => OptionText.Format(new TrainingOptions().Relatedness),
     };
 
     private readonly Option<string?> _csv = new("--csv") { Description = "Write the matrix as CSV.", HelpName = "FILE" };
@@ -40,6 +42,8 @@ internal sealed class MiCommand
     {
         Screen screen = CommandTree.Screen(parsed);
         var measure = (Relatedness)OptionText.Parse("measure", typeof(Relatedness), parsed.GetRequiredValue(_measure));
+        OutputFolder.CheckFile(parsed.GetValue(_csv));
+        OutputFolder.CheckFile(parsed.GetValue(_plot));
         SettingValues values = _settings.Given(parsed);
         LoadedItems items = ItemFile.Read(values, "mi");
         if (items.Items.Columns.Count == 0)
@@ -47,6 +51,7 @@ internal sealed class MiCommand
             throw new CommandException($"{values.Get("items")} has no feature");
         }
 
+        CheckNames(items.Items);
         using Twintail.Device device = DeviceSettings.Open(values, screen);
         MutualInformation information = MutualInformation.Compute(device, items.Items, parsed.GetValue(_seed));
         int count = information.Names.Count;
@@ -59,13 +64,38 @@ internal sealed class MiCommand
             }
         }
 
-        Show(screen, information, matrix, measure);
+        List<KeyValuePair<string, string[]>> masks = Masks(information, items.Items.Rows, measure);
+        Show(screen, information, matrix, masks, measure);
         Write(screen, parsed, information, matrix, measure);
-        screen.ShowJson(() => Json(information, matrix, measure));
+        screen.ShowJson(() => Json(information, matrix, masks, measure));
         return 0;
     }
 
-    private static void Show(Screen screen, MutualInformation information, double[,] matrix, Relatedness measure)
+    // As in a training: the id is the first feature of the item tower and counts.
+    private static List<KeyValuePair<string, string[]>> Masks(MutualInformation information, int items, Relatedness measure)
+    {
+        string[] names = [FeatureLayout.IdName, .. information.Names];
+        ulong[] sets = CorrelatedSets.Create(information, items, measure);
+        string[] Of(int seed) => [.. names.Where((_, feature) => feature != seed && (sets[seed] >> feature & 1) != 0)];
+        return [.. names.Select((name, seed) => KeyValuePair.Create(name, Of(seed)))];
+    }
+
+    private static void CheckNames(FeatureTable items)
+    {
+        const int Most = 64; // TT_MAX_FEATURES
+        if (items.Columns.Any(column => column.Name == FeatureLayout.IdName))
+        {
+            throw new BadArgumentException("columns", "names other than the id's", $"'{FeatureLayout.IdName}' (rename the column or --ignore it)");
+        }
+
+        if (items.Columns.Count >= Most)
+        {
+            throw new BadArgumentException("columns", $"less than {Most}, since the id is a feature, too", $"{items.Columns.Count}");
+        }
+    }
+
+    private static void Show(
+        Screen screen, MutualInformation information, double[,] matrix, List<KeyValuePair<string, string[]>> sets, Relatedness measure)
     {
         string unit = measure == Relatedness.Plain ? "nats; the diagonal is the entropy" : measure.ToString().ToLowerInvariant();
         Table table = Tables.Create($"mutual information ({unit})", ["", .. information.Names]);
@@ -75,18 +105,16 @@ internal sealed class MiCommand
         }
 
         screen.Show(table);
-        Table masks = Tables.Create("the correlated mask by seed: the seed and its most related features", "seed", "masked with it");
+        Table masks = Tables.Create(
+            "the correlated mask by seed: the seed and its most related features, half of all with the id", "seed", "masked with it");
         masks.Columns[1].LeftAligned();
-        for (int seed = 0; seed < information.Names.Count; seed++)
+        foreach ((string seed, string[] masked) in sets)
         {
-            masks.Row(information.Names[seed], string.Join(", ", Masked(information, seed, measure)));
+            masks.Row(seed, string.Join(", ", masked));
         }
 
         screen.Show(masks);
     }
-
-    private static IEnumerable<string> Masked(MutualInformation information, int seed, Relatedness measure) =>
-        information.MaskedWith(seed, measure).Where(feature => feature != seed).Select(feature => information.Names[feature]);
 
     private void Write(Screen screen, ParseResult parsed, MutualInformation information, double[,] matrix, Relatedness measure)
     {
@@ -114,7 +142,8 @@ internal sealed class MiCommand
     private static string Quoted(string name) =>
         name.AsSpan().IndexOfAny(',', '"', '\n') < 0 ? name : "\"" + name.Replace("\"", "\"\"", StringComparison.Ordinal) + "\"";
 
-    private static JsonObject Json(MutualInformation information, double[,] matrix, Relatedness measure)
+    private static JsonObject Json(
+        MutualInformation information, double[,] matrix, List<KeyValuePair<string, string[]>> masks, Relatedness measure)
     {
         int count = information.Names.Count;
         return new JsonObject
@@ -123,8 +152,8 @@ internal sealed class MiCommand
             ["features"] = new JsonArray([.. information.Names.Select(name => JsonValue.Create(name))]),
             ["matrix"] = new JsonArray([.. Enumerable.Range(0, count).Select(row =>
                 new JsonArray([.. Enumerable.Range(0, count).Select(column => JsonValue.Create(matrix[row, column]))]))]),
-            ["masked_with"] = new JsonObject(Enumerable.Range(0, count).Select(seed => KeyValuePair.Create<string, JsonNode?>(
-                information.Names[seed], new JsonArray([.. Masked(information, seed, measure).Select(name => JsonValue.Create(name))])))),
+            ["masked_with"] = new JsonObject(masks.Select(mask => KeyValuePair.Create<string, JsonNode?>(
+                mask.Key, new JsonArray([.. mask.Value.Select(name => JsonValue.Create(name))])))),
         };
     }
 }

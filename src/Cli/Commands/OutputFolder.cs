@@ -63,6 +63,28 @@ internal static class OutputFolder
         }
     }
 
+    /// <summary>Finds out whether a file can be written; null: none is asked for.</summary>
+    /// <exception cref="CommandException">It is a folder, or its folder is missing or cannot be written to.</exception>
+    public static void CheckFile(string? file)
+    {
+        if (file == null || File.Exists(file))
+        {
+            return; // one that is there may be a device, whose folder says nothing
+        }
+
+        if (Directory.Exists(file) || Path.GetDirectoryName(Path.GetFullPath(file)) is not { } folder)
+        {
+            throw new CommandException($"{file} cannot be written: it is a folder");
+        }
+
+        if (!Directory.Exists(folder))
+        {
+            throw new CommandException($"{file} cannot be written: the folder {folder} does not exist");
+        }
+
+        CheckWritable(folder);
+    }
+
     // The folders of a path that do not exist, the innermost first.
     private static string[] Missing(string folder)
     {

@@ -146,8 +146,8 @@ internal sealed class TrainCommand
     {
         string end = result.End == TrainingEnd.StoppedEarly ? "stopped early" : "finished";
         string best = double.IsNaN(result.BestRecall) ? "" : FormattableString.Invariant($", best recall@20 on valid {result.BestRecall:F4}");
-        return FormattableString.Invariant(
-            $"{end} after {result.Epochs} epochs ({result.Steps} steps, {result.Seconds:F1} s); the model is that of epoch {result.BestEpoch}{best}");
+        string model = result.Epochs == 0 ? "the model is untrained" : $"the model is that of epoch {result.BestEpoch}";
+        return FormattableString.Invariant($"{end} after {result.Epochs} epochs ({result.Steps} steps, {result.Seconds:F1} s); {model}{best}");
     }
 
     private static JsonObject Json(

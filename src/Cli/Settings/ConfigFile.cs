@@ -21,35 +21,38 @@ internal static class ConfigFile
         [.. DataSettings.All, .. TrainingSettings.All, DeviceSettings.Device, new("out", "", "DIR")];
 
     /// <summary>Reads a file.</summary>
-    /// <exception cref="CommandException">Not a flat JSON object, or an unknown setting.</exception>
+    /// <exception cref="CommandException">Not a flat JSON object, an unknown setting, or one that is there twice.</exception>
     public static SettingValues Read(string path)
     {
-        JsonObject json;
-        try
+        using JsonDocument document = Parse(path);
+        if (document.RootElement.ValueKind != JsonValueKind.Object)
         {
-            json = JsonNode.Parse(File.ReadAllText(path), documentOptions: Lenient) as JsonObject
-                ?? throw new CommandException($"{path}: expected a JSON object");
-        }
-        catch (JsonException error)
-        {
-            throw new CommandException($"{path}: not JSON: {error.Message}");
+            throw new CommandException($"{path}: expected a JSON object");
         }
 
         var values = new SettingValues();
-        foreach ((string name, JsonNode? node) in json)
+        var names = new Dictionary<string, string>();
+        foreach (JsonProperty member in document.RootElement.EnumerateObject())
         {
+            string name = member.Name;
             string key = Canonical(name)
                 ?? throw new CommandException($"{path}: there is no setting '{name}'{Suggestions.Clause(name, Known.Select(s => s.Key))}");
-            if (node != null)
+            if (!names.TryAdd(key, name))
             {
-                values[key] = Text(path, name, node);
+                throw new CommandException(
+                    $"{path}: expected each setting once, got '{key}' twice{(names[key] == name ? "" : $", as '{names[key]}' and '{name}'")}");
+            }
+
+            if (member.Value.ValueKind != JsonValueKind.Null)
+            {
+                values[key] = Text(path, name, member.Value);
             }
         }
 
         return values;
     }
 
-    /// <summary>Writes settings beside a model, by way of a temporary file.</summary>
+    /// <summary>Writes settings beside a model, atomically.</summary>
     public static void WriteRun(string directory, SettingValues data, TrainingOptions training)
     {
         var json = new JsonObject();
@@ -68,9 +71,7 @@ internal static class ConfigFile
             json[key] = value?.DeepClone();
         }
 
-        string path = Path.Combine(directory, RunFile);
-        File.WriteAllText(path + ".tmp", json.ToJsonString(Layout) + "\n");
-        File.Move(path + ".tmp", path, overwrite: true);
+        new Storage.AtomicFile().WriteText(Path.Combine(directory, RunFile), json.ToJsonString(Layout) + "\n");
     }
 
     /// <summary>The settings beside a model; none if the file is not there (a model that was not trained from the command line).</summary>
@@ -80,6 +81,18 @@ internal static class ConfigFile
         return File.Exists(path) ? Read(path) : [];
     }
 
+    private static JsonDocument Parse(string path)
+    {
+        try
+        {
+            return JsonDocument.Parse(File.ReadAllText(path), Lenient);
+        }
+        catch (JsonException error)
+        {
+            throw new CommandException($"{path}: not JSON: {error.Message}");
+        }
+    }
+
     // snake_case, kebab-case and PascalCase are all welcome.
     private static string? Canonical(string name)
     {
@@ -87,11 +100,14 @@ internal static class ConfigFile
         return Known.FirstOrDefault(setting => Bare(setting.Key) == Bare(name))?.Key;
     }
 
-    private static string Text(string path, string name, JsonNode node) => node switch
+    private static string Text(string path, string name, JsonElement value) => value.ValueKind switch
     {
-        JsonArray list when list.All(item => item is JsonValue) => string.Join(",", list.Select(item => Text(path, name, item!))),
-        JsonValue value when value.GetValueKind() == JsonValueKind.String => value.GetValue<string>(),
-        JsonValue value => value.ToJsonString(),
+        JsonValueKind.Array when value.EnumerateArray().All(IsPlain) => string.Join(",", value.EnumerateArray().Select(item => Text(path, name, item))),
+        JsonValueKind.String => value.GetString()!,
+        JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False => value.GetRawText(),
         _ => throw new CommandException($"{path}: '{name}': expected a text, a number, true, false or a list of them"),
     };
+
+    private static bool IsPlain(JsonElement value) =>
+        value.ValueKind is JsonValueKind.String or JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False;
 }

@@ -3,13 +3,15 @@ using System.Runtime.InteropServices;
 namespace Twintail.Cli.Terminal;
 
 /// <summary>
-/// Turns the first Ctrl-C (SIGINT) or SIGTERM into a request to stop: a training finishes its step and writes a checkpoint, reading stops
-/// at the next rows. Where nobody heeds the request for a moment (a read that blocks, a long evaluation), the process ends: outside a
-/// training nothing is left half-done. A second signal ends the process at once, as it would without us.
+/// Turns the first Ctrl-C (SIGINT), SIGTERM or SIGHUP (the terminal is gone) into a request to stop: a training finishes its step and
+/// writes a checkpoint, reading stops at the next rows. Where nobody heeds the request for a moment (a read that blocks, a long
+/// evaluation), the process ends: outside a training nothing is left half-done. A second signal ends the process at once, as it would
+/// without us, unless it is SIGHUP: that of a lost session comes twice, from the shell and from the kernel as the shell ends.
 /// </summary>
 internal sealed class Signals : IDisposable
 {
     private const int SignalExit = 128;
+    private const int Hangup = 1;
     private const int TickMilliseconds = 100;
     private const int TicksOfGrace = 10;
     private const string ShowCursor = "\x1b[?25h";
@@ -19,8 +21,10 @@ internal sealed class Signals : IDisposable
     private static int _heeding;
     private readonly PosixSignalRegistration[] _registrations;
 
+    // .NET leaves a signal ignored that was ignored at the start, so that under nohup the program outlives its terminal.
     public Signals() => _registrations =
     [
+        PosixSignalRegistration.Create(PosixSignal.SIGHUP, context => Stop(context, Hangup)),
         PosixSignalRegistration.Create(PosixSignal.SIGINT, context => Stop(context, 2)),
         PosixSignalRegistration.Create(PosixSignal.SIGTERM, context => Stop(context, 15)),
     ];
@@ -28,7 +32,7 @@ internal sealed class Signals : IDisposable
     /// <summary>Set when somebody wants the program to stop.</summary>
     public static CancellationToken Token => Source.Token;
 
-    /// <summary>The exit code of a program that a signal stopped: 130 for SIGINT, 143 for SIGTERM.</summary>
+    /// <summary>The exit code of a program that a signal stopped: 129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM.</summary>
     public static int ExitCode => SignalExit + (_signal == 0 ? 2 : _signal);
 
     /// <summary>Runs work that must be left to stop by itself, however long its step takes.</summary>
@@ -60,6 +64,10 @@ internal sealed class Signals : IDisposable
             context.Cancel = true;
             Source.Cancel();
             new Thread(EndUnlessHeeded) { IsBackground = true, Name = "stop" }.Start();
+        }
+        else if (number == Hangup)
+        {
+            context.Cancel = true;
         }
         else
         {

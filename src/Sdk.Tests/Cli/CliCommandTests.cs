@@ -59,6 +59,19 @@ internal sealed class CliCommandTests
     }
 
     [Test]
+    public void NoEpochsLeaveAnUntrainedModel()
+    {
+        string[] Command(string folder, string epochs) =>
+            [.. TinyTraining.Command(_folder[folder]), "--shared-embeddings", "--aligned-start", "--epochs", epochs];
+        CliResult result = CliProcess.Succeed(Command("m", "0"));
+        Assert.That(result.Out, Does.Contain("the model is untrained"));
+        CliProcess.Succeed("recommend", "--model", _folder["m"], "--user", "u00001");
+        CliProcess.Succeed("train", "--resume", "--out", _folder["m"], "--epochs", "2");
+        CliProcess.Succeed(Command("whole", "2"));
+        Assert.That(File.ReadAllBytes(_folder["m/weights.safetensors"]), Is.EqualTo(File.ReadAllBytes(_folder["whole/weights.safetensors"])));
+    }
+
+    [Test]
     public void ThreadsDoNotChangeTheModel()
     {
         foreach (string threads in new[] { "1", "2", "3" })
@@ -163,20 +176,41 @@ internal sealed class CliCommandTests
     {
         // colour is a copy of brand, size has nothing to do with them: MI(brand, colour) = H(brand) = log 2, MI(brand, size) = 0.
         string items = _folder.Write("i.csv", "item_id,brand,colour,size\n1,a,red,s\n2,b,blue,s\n3,a,red,l\n4,b,blue,l\n");
-        CliResult result = CliProcess.Succeed("mi", "--items", items, "--csv", _folder["mi.csv"], "--plot", _folder["mi.png"], "--json");
+        CliResult result = CliProcess.Succeed("mi", "--items", items, "--measure", "plain", "--csv", _folder["mi.csv"], "--plot", _folder["mi.png"], "--json");
         JsonArray matrix = result.Json["matrix"]!.AsArray();
         Assert.Multiple(() =>
         {
             Assert.That(Ids(result.Json["features"]!.AsArray()), Is.EqualTo(new[] { "brand", "colour", "size" }));
             Assert.That((double)matrix[0]![1]!, Is.EqualTo(Math.Log(2)).Within(1e-9));
             Assert.That((double)matrix[0]![2]!, Is.EqualTo(0).Within(1e-9));
-            Assert.That(Ids(result.Json["masked_with"]!["brand"]!.AsArray()), Is.EqualTo(new[] { "colour" }));
             string[] lines = File.ReadAllLines(_folder["mi.csv"]);
             Assert.That(lines[0], Is.EqualTo("feature,brand,colour,size"));
             Assert.That(lines, Has.Length.EqualTo(4));
             Assert.That(File.ReadAllBytes(_folder["mi.png"])[..4], Is.EqualTo(PngMagic));
         });
-        Assert.That(CliProcess.Succeed("mi", "--items", items).Out, Does.Contain("colour").And.Contain(".6931"));
+        Assert.That(CliProcess.Succeed("mi", "--items", items, "--measure", "plain").Out, Does.Contain("colour").And.Contain(".6931"));
+    }
+
+    [TestCase("plain")]
+    [TestCase(null)]
+    public void MutualInformationShowsTheMasksOfATraining(string? measure)
+    {
+        string items = TinyTraining.Items;
+        JsonObject json = CliProcess.Succeed(["mi", "--items", items, "--seed", "5", "--json", .. measure == null ? Array.Empty<string>() : ["--measure", measure]]).Json;
+        Twintail.Features.FeatureTable table = Twintail.Data.DatasetReader.ReadItems(new Twintail.Data.DatasetOptions { Items = items }).Items;
+        var options = new Twintail.Training.TrainingOptions { Augmentation = Twintail.Ops.Transforms.Correlated, Seed = 5 };
+        options = measure == null ? options : options with { Relatedness = Twintail.Augmentation.Relatedness.Plain };
+        using Device device = Device.Cpu();
+        ulong[] sets = Twintail.Augmentation.CorrelatedSets.Create(device, table, options)!;
+
+        Assert.That((string?)json["measure"], Is.EqualTo(measure ?? "adjusted"));
+        string[] names = ["item_id", .. table.Columns.Select(column => column.Name)];
+        for (int seed = 0; seed < names.Length; seed++)
+        {
+            Assert.That(
+                Ids(json["masked_with"]![names[seed]]!.AsArray()),
+                Is.EqualTo(names.Where((_, feature) => feature != seed && (sets[seed] >> feature & 1) != 0)), names[seed]);
+        }
     }
 
     [Test]

@@ -182,6 +182,58 @@ internal sealed class CliErrorTests
     }
 
     [Test]
+    public void SettingsGivenTwiceInAConfiguration()
+    {
+        string config = _folder.Write("c.json", """{ "epochs": 2, "epochs": 3 }""");
+        Assert.That(CliProcess.Fail("train", "--config", config), Does.Contain("c.json: expected each setting once, got 'epochs' twice"));
+        config = _folder.Write("d.json", """{ "epochs": 2, "Epochs": null }""");
+        Assert.That(CliProcess.Fail("train", "--config", config), Does.Contain("got 'epochs' twice, as 'epochs' and 'Epochs'"));
+    }
+
+    [Test]
+    public void SettingsBesideAModelAreReplacedWholeOrNotAtAll()
+    {
+        Directory.CreateDirectory(_folder["run.json"]);
+        Assert.That(
+            () => Twintail.Cli.Settings.ConfigFile.WriteRun(_folder.Path, [], new Twintail.Training.TrainingOptions()),
+            Throws.InstanceOf<IOException>().Or.InstanceOf<UnauthorizedAccessException>());
+        Assert.That(Directory.GetFiles(_folder.Path), Is.Empty, "nothing temporary is left");
+    }
+
+    [Test]
+    public void FilesThatCannotBeWrittenAreToldBeforeTheWork()
+    {
+        string none = _folder["none/x.html"], model = TinyTraining.Model;
+        CliResult evaluate = CliProcess.Run("evaluate", "--model", model, "--report", none, "--json");
+        Assert.That(CliProcess.Failed(evaluate), Does.Contain($"{none} cannot be written: the folder {_folder["none"]} does not exist"));
+        Assert.That(evaluate.Error, Does.Not.Contain("device:"), "before the work");
+        foreach (string option in new[] { "--csv", "--plot" })
+        {
+            CliResult mi = CliProcess.Run("mi", "--items", TinyTraining.Items, option, none, "--json");
+            Assert.That(CliProcess.Failed(mi), Does.Contain("does not exist"));
+            Assert.That(mi.Error, Does.Not.Contain("device:"), "before the work");
+            Assert.That(CliProcess.Fail("mi", "--items", TinyTraining.Items, option, _folder.Path), Does.Contain("it is a folder"));
+        }
+    }
+
+    [Test]
+    public void ColumnsOfOneNameInTheModel()
+    {
+        string items = _folder.Write("i.csv", "asin,item_id,brand\ni00001,x,a\ni00002,y,b\n");
+        string clicks = _folder.Write("c.csv", "user_id,asin\na,i00001\na,i00002\nb,i00001\nb,i00002\n");
+        Assert.That(
+            Train(clicks, items, "--item-col", "asin", "--device", "cpu"),
+            Does.Contain("columns: expected names that differ in the model").And.Contain("the items' column 'item_id'"));
+        Assert.That(CliProcess.Fail("mi", "--items", items, "--item-col", "asin"), Does.Contain("columns: expected names other than the id's"));
+        items = _folder.Write("j.csv", "item_id,brand\ni00001,a\ni00002,b\n");
+        clicks = _folder.Write("d.csv", "user_id,item_id\na,i00001\na,i00002\nb,i00001\nb,i00002\n");
+        string users = _folder.Write("u.csv", "user_id,history.brand\na,x\nb,y\n");
+        Assert.That(
+            Train(clicks, items, "--users", users, "--device", "cpu", "--shared-embeddings", "false", "--history-content"),
+            Does.Contain("the users' column 'history.brand' and the items' 'brand' in the histories"));
+    }
+
+    [Test]
     public void ModelsThatAreNone()
     {
         Assert.That(CliProcess.Fail("recommend", "--model", _folder["nothing"], "--user", "u00001"), Does.Contain("nothing does not exist"));

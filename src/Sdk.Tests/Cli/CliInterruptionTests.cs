@@ -45,6 +45,7 @@ internal sealed class CliInterruptionTests
 
     [TestCase("INT", 130)]
     [TestCase("TERM", 143)]
+    [TestCase("HUP", 129)]
     public void StoppedTrainingLeavesACheckpointAndGoesOn(string signal, int exitCode)
     {
         string[] options = ["--epochs", Epochs];
@@ -64,18 +65,67 @@ internal sealed class CliInterruptionTests
         CheckEqual("whole", "stopped");
     }
 
+    [Test]
+    public void LostTerminalLeavesACheckpoint()
+    {
+        if (!File.Exists("/usr/bin/script"))
+        {
+            Assert.Ignore("there is no script (util-linux), which makes terminals");
+        }
+
+        string output = _folder["out.json"], exitCode = _folder["exit-code"];
+        using CliProcess terminal = CliProcess.StartOnTerminal(
+            output, exitCode, [.. TinyTraining.Command(_folder["m"]), "--epochs", "100000", "--json"]);
+        Assert.That(terminal.WaitFor(() => File.Exists(_folder["m/checkpoint.safetensors"])), "a checkpoint while it runs");
+        terminal.Signal("KILL");
+        const int MostTenths = 600;
+        for (int tenths = 0; tenths < MostTenths && !(File.Exists(exitCode) && File.ReadAllText(exitCode).EndsWith('\n')); tenths++)
+        {
+            Thread.Sleep(100);
+        }
+
+        // The progress bar and the last words had nowhere to go.
+        Assert.That(File.ReadAllText(exitCode).Trim(), Is.EqualTo("129"));
+        Assert.That((string?)JsonNode.Parse(File.ReadAllText(output))!["end"], Is.EqualTo("canceled"));
+        string resumed = CliProcess.Succeed("train", "--resume", "--out", _folder["m"], "--epochs", $"{EpochsOf("m")}").Error;
+        Assert.That(resumed, Does.Contain("resumed at step"));
+    }
+
+    [Test]
+    public void SecondHangupIsNotImpatience()
+    {
+        // One comes from the shell, one from the kernel as the shell ends. Nobody writes to the pipe: the program stops by itself after a while.
+        string pipe = MakePipe();
+        using CliProcess process = CliProcess.Start([.. TinyTraining.Command(_folder["m"]), "--interactions", pipe]);
+        Assert.That(process.WaitFor(() => process.ErrorSoFar.Contains("device:", StringComparison.Ordinal)), "started");
+        Thread.Sleep(200);
+        process.Signal("HUP");
+        Thread.Sleep(200);
+        process.Signal("HUP");
+        CliResult stopped = process.Wait();
+        Assert.That(CliProcess.Failed(stopped), Does.EndWith("stopped"));
+        Assert.That(stopped.ExitCode, Is.EqualTo(129));
+    }
+
+    [Test]
+    public void IgnoredHangupIsIgnored()
+    {
+        // As nohup starts it.
+        string[] command = [.. TinyTraining.Command(_folder["m"]), "--epochs", Epochs];
+        using CliProcess process = CliProcess.StartAfter("trap '' HUP", command);
+        Assert.That(process.WaitFor(() => File.Exists(_folder["m/checkpoint.safetensors"])), "a checkpoint while it runs");
+        process.Signal("HUP");
+        CliResult result = process.Wait();
+        Assert.That(result.ExitCode, Is.Zero, result.Error);
+    }
+
     [TestCase("train", false)]
     [TestCase("train", true)]
     [TestCase("evaluate", false)]
     public void StoppedWhileReadingLeavesNothing(string command, bool impatient)
     {
         // A pipe that nobody writes to: the program waits in the middle of reading.
-        string pipe = _folder["clicks.csv"];
-        using (var make = System.Diagnostics.Process.Start("mkfifo", [pipe]))
-        {
-            make.WaitForExit();
-        }
-
+        string pipe = MakePipe();
         string[] arguments = command == "train" ? TinyTraining.Command(_folder["m"]) : ["evaluate", "--model", TinyTraining.Model, "--device", "cpu"];
         using CliProcess process = CliProcess.Start([.. arguments, "--interactions", pipe]);
         Assert.That(process.WaitFor(() => process.ErrorSoFar.Contains("device:", StringComparison.Ordinal)), "started");
@@ -211,6 +261,21 @@ internal sealed class CliInterruptionTests
             return json.ToJsonString();
         }),
     ];
+
+    private string MakePipe()
+    {
+        string pipe = _folder["clicks.csv"];
+        using var make = System.Diagnostics.Process.Start("mkfifo", [pipe]);
+        make.WaitForExit();
+        return pipe;
+    }
+
+    // So many as a checkpoint has begun, after which little is left to do.
+    private int EpochsOf(string name)
+    {
+        int epochs = File.ReadLines(_folder[name + "/metrics.jsonl"]).Count(line => line.Contains("\"epoch\"", StringComparison.Ordinal));
+        return epochs + 1;
+    }
 
     // The number of steps in a checkpoint's header; 0 while there is none.
     private int Steps(string name)

@@ -16,6 +16,7 @@ internal sealed record CliResult(int ExitCode, string Out, string Error)
 internal sealed class CliProcess : IDisposable
 {
     private const int MostSeconds = 300;
+    private const string DefaultSignals = "--default-signal=HUP,INT,TERM";
 
     private readonly Process _process;
     private readonly StringBuilder _out = new();
@@ -52,9 +53,9 @@ internal sealed class CliProcess : IDisposable
     /// <summary>Starts the program.</summary>
     public static CliProcess Start(params string[] arguments)
     {
-        // A test run that was itself started in the background of a shell would hand down an ignored SIGINT.
+        // A test run that was itself started in the background of a shell, or by nohup, would hand down ignored signals.
         var start = new ProcessStartInfo("env");
-        foreach (string argument in Program.Prepend("--default-signal=INT,TERM").Concat(arguments))
+        foreach (string argument in Program.Prepend(DefaultSignals).Concat(arguments))
         {
             start.ArgumentList.Add(argument);
         }
@@ -74,6 +75,22 @@ internal sealed class CliProcess : IDisposable
             start.ArgumentList.Add(argument);
         }
 
+        return new CliProcess(start);
+    }
+
+    /// <summary>
+    /// Starts the program on a terminal of its own, which ends with the returned process; standard output and, at its end, its exit code go
+    /// to files.
+    /// </summary>
+    public static CliProcess StartOnTerminal(string outFile, string exitCodeFile, params string[] arguments)
+    {
+        static string Quoted(string text) => "'" + text.Replace("'", "'\\''", StringComparison.Ordinal) + "'";
+        string program = string.Join(' ', Program.Prepend(DefaultSignals).Concat(arguments).Select(Quoted));
+        // The kernel tells the shell alone, which tells the program as a login shell would, and outlives the terminal to note its exit code.
+        string command = $"env {program} > {Quoted(outFile)} & p=$!; trap 'kill -HUP $p' HUP; wait $p; wait $p; echo $? > {Quoted(exitCodeFile)}";
+        var start = new ProcessStartInfo("script", ["-q", "-c", command, "/dev/null"]);
+        start.Environment["TERM"] = "xterm";
+        start.Environment["SHELL"] = "/bin/bash";
         return new CliProcess(start);
     }
 
@@ -122,7 +139,7 @@ internal sealed class CliProcess : IDisposable
         }
     }
 
-    /// <summary>Sends a signal by name: INT, TERM, KILL.</summary>
+    /// <summary>Sends a signal by name: HUP, INT, TERM, KILL.</summary>
     public void Signal(string name)
     {
         using Process kill = Process.Start("kill", ["-" + name, Id.ToString()]);

@@ -116,6 +116,45 @@ internal sealed class EvaluatorTests : OpFixture
     }
 
     [Test]
+    public void OptionsThatChangeAfterwardsChangeNothing()
+    {
+        static void Change(EvaluationOptions options)
+        {
+            options.Splits[0] = "train";
+            options.Ks[0] = 1;
+            options.Ks = [1, 2, 3];
+            options.Candidates = Candidates.All;
+            options.BootstrapSamples = 0;
+            options.ColdBonus = 1;
+            options.Seed = 5;
+        }
+
+        static string Text(EvaluationReport report)
+        {
+            report.Seconds = 0;
+            return report.ToJson();
+        }
+
+        Dataset data = Data(30, [.. Enumerable.Range(0, 30).Select(i => (40, i))], [.. Enumerable.Range(0, 40).Select(u => (u, u % 30))], users: 41);
+        Catalogue catalogue = Catalogue.FromDataset(data);
+        static EvaluationOptions Options() => new() { Ks = [2, 4], BootstrapSamples = 20 };
+        string unchanged = Text(new Evaluator(catalogue, data.Splits, Options()).EvaluateRandom(Device));
+
+        EvaluationOptions options = Options();
+        var evaluator = new Evaluator(catalogue, data.Splits, options);
+        EvaluationReport before = evaluator.EvaluateRandom(Device);
+        Change(options);
+        Assert.That(Text(before), Is.EqualTo(unchanged), "a report that is there already");
+        Assert.That(before.Options.Ks, Is.EqualTo(new[] { 2, 4 }));
+        EvaluationReport after = evaluator.EvaluateRandom(Device);
+        Assert.That(Text(after), Is.EqualTo(unchanged));
+
+        Change(after.Options);
+        Assert.That(Text(evaluator.EvaluateRandom(Device)), Is.EqualTo(unchanged), "the options of a report are its own");
+        Assert.That(Text(before), Is.EqualTo(unchanged));
+    }
+
+    [Test]
     public void RefusesUnknownSplitsAndSplitsWithoutClicksToFind()
     {
         Dataset data = Data(3, [(0, 0)], [(0, 0)], users: 1);

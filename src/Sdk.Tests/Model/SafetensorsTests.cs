@@ -52,6 +52,37 @@ internal sealed class SafetensorsTests : OpFixture
     }
 
     [Test]
+    public void RefusesTwoTensorsOfOneName()
+    {
+        BadArgumentException error = Refused("tensors", () => Write([TensorData.Of("w", new[] { 1f }), TensorData.Of("w", new[] { 2 })]));
+        Assert.That(error.Message, Does.Contain("'w' twice"));
+        Assert.That(File.Exists(_path), Is.False);
+    }
+
+    [Test]
+    public void TextsOfAnyLengthComeBack()
+    {
+        // Around the 2^20 bytes that are written at a time, and more than they hold.
+        string[] texts = ["", new string('a', 1 << 19), new string('ü', 1 << 18), "日本", new string('b', 3_000_001), "", "c"];
+        Write([.. StringTensor.Of("t", texts), .. StringTensor.Of("none", [])]);
+
+        using var file = new SafetensorsReader(_path);
+
+        Assert.That(StringTensor.Read(file, "t"), Is.EqualTo(texts));
+        Assert.That(StringTensor.Read(file, "none"), Is.Empty);
+    }
+
+    [Test]
+    public void TextsAreNotPutTogetherToBeWritten()
+    {
+        // As one array they could not be more than 2 GB.
+        string[] texts = [.. Enumerable.Repeat(new string('a', 1000), 20_000)];
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        SafetensorsWriter.Write(Stream.Null, [.. StringTensor.Of("t", texts)]);
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(8 << 20));
+    }
+
+    [Test]
     public void ReadsAFileOfAnotherWriter()
     {
         // As the reference implementation writes it: no metadata, no spaces, no digest.

@@ -1,6 +1,7 @@
 using Twintail.Features;
 using Twintail.Model;
 using Twintail.Retrieval;
+using Twintail.Storage;
 using Twintail.Tests.Ops;
 using Twintail.Tests.Training;
 using Twintail.Training;
@@ -130,6 +131,104 @@ internal sealed class TwoTowerModelTests : TrainerFixture
         Refused("features", () => model.EmbedUsers([[0]], new FeatureTable([], [])));
         Assert.Throws<BadArgumentException>(() => model.Recommend("u1", 0));
         Assert.Throws<BadArgumentException>(() => model.Recommend("u1", 4097));
+    }
+
+    [TestCase("33", "20 – 40")]
+    [TestCase("20", "≤ 20")]
+    [TestCase("4.05e1", "> 40")]
+    [TestCase("nan", "")]
+    public void NumbersOfUnseenUsersFallIntoTheBuckets(string number, string bucket)
+    {
+        using Trainer trainer = WithAges();
+        TwoTowerModel model = trainer.Model;
+
+        float[] vector = model.EmbedUsers([[1, 2]], Age(number));
+
+        Assert.That(vector, Is.EqualTo(model.EmbedUsers([[1, 2]], Age(bucket))));
+        string other = bucket == "> 40" ? "≤ 20" : "> 40";
+        Assert.That(vector, Is.Not.EqualTo(model.EmbedUsers([[1, 2]], Age(other))), other);
+        Assert.That(
+            model.Recommend(["i1", "i2"], 5, features: Age(number)).Items.Select(x => x.ToString()),
+            Is.EqualTo(model.Recommend(["i1", "i2"], 5, features: Age(bucket)).Items.Select(x => x.ToString())));
+    }
+
+    [Test]
+    public void RefusesFeaturesOfUnseenUsersThatDoNotFit()
+    {
+        using Trainer trainer = WithAges();
+        TwoTowerModel model = trainer.Model;
+
+        BadArgumentException error = Refused("features, column 'age', row 0", () => model.EmbedUsers([[1]], Age("old")));
+        Assert.That(error.Message, Does.Contain("a number").And.Contain("'old'"));
+        Refused("features, column 'age', row 0", () => model.EmbedUsers([[1]], Age("infinity")));
+        var other = new FeatureColumn("age", ["", "≤ 30", "> 30"], [1], null, [30]);
+        Refused("features, column 'age'", () => model.EmbedUsers([[1]], new FeatureTable(["new"], [other])));
+        Refused("features", () => model.Recommend(["i1"], 5, features: new FeatureTable([], [])));
+        Refused("features", () => model.Recommend(["i1"], 5, features: new FeatureTable(["a", "b"], [])));
+    }
+
+    private static FeatureTable Age(string text) =>
+        new(["new"], [text.Length == 0 ? new FeatureColumn("age", [""], [0]) : new FeatureColumn("age", ["", text], [1])]);
+
+    private Trainer WithAges()
+    {
+        Dataset data = Data();
+        int[] buckets = [.. Enumerable.Range(0, data.Users.Rows).Select(user => user % 4)];
+        var ages = new FeatureColumn("age", ["", "≤ 20", "20 – 40", "> 40"], buckets, null, [20, 40]);
+        return new Trainer(Device, new Dataset(data.Items, new FeatureTable(data.Users.Ids, [ages]), data.Splits), Small());
+    }
+
+    [TestCase("config.json")]
+    [TestCase("catalogue.safetensors")]
+    public void AModelWhoseReplacementWasCutShortIsTold(string replaced)
+    {
+        // Of the same shape, so that nothing else tells them apart. Save writes config and catalogue before the weights.
+        Dataset data = Data();
+        using (Trainer trainer = Trained(Small() with { Epochs = 1 }))
+        {
+            trainer.Model.Save(Folder("old"));
+        }
+
+        var users = new FeatureTable([.. data.Users.Ids.Select(id => "v" + id)], data.Users.Columns);
+        using (var trainer = new Trainer(Device, new Dataset(data.Items, users, data.Splits), Small() with { Temperature = 0.3f }))
+        {
+            trainer.Model.Save(Folder("new"));
+        }
+
+        File.Copy(Path.Combine(Folder("new"), replaced), Path.Combine(Folder("old"), replaced), overwrite: true);
+
+        CorruptFileException error = Assert.Throws<CorruptFileException>(() => TwoTowerModel.Load(Device, Folder("old")))!;
+        Assert.That(error.Message, Does.Contain("weights.safetensors: it belongs to another").And.Contain(replaced));
+    }
+
+    [Test]
+    public void WeightsThatDoNotSayWhereTheyBelongAreRead()
+    {
+        // As versions before wrote them.
+        using Trainer trainer = Trained(Small() with { Epochs = 1 });
+        trainer.Model.Save(Folder("model"));
+        var metadata = new Dictionary<string, string> { ["format"] = "twintail-weights-1" };
+        new AtomicFile().Write(
+            Path.Combine(Folder("model"), "weights.safetensors"), stream => SafetensorsWriter.Write(stream, trainer.Model.Network.Weights(), metadata));
+
+        using TwoTowerModel loaded = TwoTowerModel.Load(Device, Folder("model"));
+
+        Assert.That(loaded.EmbedUsers([0, 1]), Is.EqualTo(trainer.Model.EmbedUsers([0, 1])));
+    }
+
+    [Test]
+    public void AModelWithMoreEpochsAskedForLaterIsWhole()
+    {
+        // The config says so from the start of the second training; the weights may stay those of the first.
+        Train(Device, Small() with { Epochs = 1, Schedule = Schedule.Constant }, Folder("run"));
+        using (Trainer trainer = Trainer.Resume(Device, Data(), Folder("run"), Small() with { Epochs = 2, Patience = 7, Schedule = Schedule.Constant }))
+        {
+            using TwoTowerModel before = TwoTowerModel.Load(Device, Folder("run"));
+            Assert.That(before.Options.Epochs, Is.EqualTo(2));
+            trainer.Run();
+        }
+
+        TwoTowerModel.Load(Device, Folder("run")).Dispose();
     }
 
     [Test]

@@ -120,11 +120,12 @@ internal sealed unsafe class StepGradientTests : OpFixture
             Augmentation = Augment(options, Transforms.RandomMask, 1, Purpose.IdDropout) with { MaskRate = options.IdDropout },
         });
 
-        // Q of a column: n clicks by share and B' uniform draws, to the power of the exponent.
+        // Q of a column: n clicks by share and B' uniform draws, to the power of the exponent. The step is one of the largest batches,
+        // of 34 clicks, which Q goes by; options.BatchSize is 40.
         double total = catalogue.Clicks.Sum();
         double[]? logQ = options.Correction == Correction.None ? null : Array.ConvertAll(columns.ToArray(), item => options.LogQExponent * Math.Log(
-            ((options.BatchSize * catalogue.Clicks[item] / total) + ((double)options.MixedNegatives / catalogue.Items.Rows))
-            / (options.BatchSize + options.MixedNegatives)));
+            ((n * catalogue.Clicks[item] / total) + ((double)options.MixedNegatives / catalogue.Items.Rows))
+            / (n + options.MixedNegatives)));
         Tensor main = TorchTwoTower.Loss(queries, candidates, torch.LogInverseTemperature.exp(), logQ, columns.ToArray());
         Tensor self = options.IsSelfSupervised ? SelfLoss(torch, network, buffers, catalogue, options) : zeros_like(main);
         (main + (options.Alpha * self)).backward();

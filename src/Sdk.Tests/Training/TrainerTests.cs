@@ -23,6 +23,19 @@ internal sealed class TrainerTests : TrainerFixture
     }
 
     [Test]
+    public void ABatchLargerThanAllClicksIsThatOfAllClicks()
+    {
+        // The mixed negatives count against the clicks that a step has, not against those that it was allowed.
+        TrainingOptions options = Small() with { BatchSize = Data().Splits["train"].Count };
+        Train(Device, options, Folder("all"));
+        foreach (int larger in new[] { options.BatchSize + 1, 100 * options.BatchSize })
+        {
+            Train(Device, options with { BatchSize = larger }, Folder($"{larger}"));
+            AssertSame(Folder($"{larger}"), Folder("all"), $"batch size {larger} and {options.BatchSize}");
+        }
+    }
+
+    [Test]
     public void AnotherSeedTrainsAnotherModel()
     {
         Train(Device, Small(), Folder("a"));

@@ -239,7 +239,15 @@ public sealed unsafe class DeviceFeatureTable : IDisposable
         {
             Source = source;
             Values = device.Upload(source.Values);
-            Offsets = source.Offsets == null ? null : device.Upload(source.Offsets);
+            try
+            {
+                Offsets = source.Offsets == null ? null : device.Upload(source.Offsets);
+            }
+            catch
+            {
+                Values.Dispose();
+                throw;
+            }
         }
 
         public FeatureColumn Source { get; }

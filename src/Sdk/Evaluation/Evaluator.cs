@@ -27,7 +27,7 @@ public sealed class Evaluator
     public Evaluator(Catalogue catalogue, IReadOnlyDictionary<string, Interactions> splits, EvaluationOptions? options = null)
     {
         _catalogue = catalogue ?? throw new ArgumentNullException(nameof(catalogue));
-        _options = options ?? new EvaluationOptions();
+        _options = Copy(options ?? new EvaluationOptions());
         _options.Validate();
         _sliceOfItem = PopularitySlices.Assign(catalogue.Clicks);
         _targets = new Targets(catalogue, splits, _options);
@@ -74,12 +74,16 @@ public sealed class Evaluator
         }
 
         double seconds = clock.Elapsed.TotalSeconds;
-        EvaluationReport report = Bootstrap.Report(name, _options, collector.Finish(), $"coverage@{_options.Ks[0]}");
+        EvaluationReport report = Bootstrap.Report(name, Copy(_options), collector.Finish(), $"coverage@{_options.Ks[0]}");
         report.CandidateCount = _targets.Candidates.Length;
         report.SkippedPairs = _targets.Skipped;
         report.Seconds = seconds;
         return report;
     }
+
+    /// <summary>Options that nobody else changes: an evaluation goes by those it was prepared with, and its report tells these.</summary>
+    private static EvaluationOptions Copy(EvaluationOptions options) =>
+        options with { Splits = (string[])options.Splits.Clone(), Ks = (int[])options.Ks.Clone() };
 
     private void RankBlock(IRanker ranker, DeviceBuffer<float> users, DeviceBuffer<float> items, int start, int count, MetricCollector collector)
     {

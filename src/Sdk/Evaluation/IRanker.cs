@@ -98,6 +98,7 @@ internal sealed class PopularityRanker : IRanker
 /// <summary>Random vectors, whose cosines rank the items differently for every user: what chance gives.</summary>
 internal sealed class RandomRanker : IRanker
 {
+    private const int BlockRows = 1 << 16;
     private readonly Philox _random;
 
     public RandomRanker(Device device, long seed)
@@ -112,18 +113,23 @@ internal sealed class RandomRanker : IRanker
 
     public Similarity Similarity => Similarity.Cosine;
 
-    public void Items(int[] rows, DeviceBuffer<float> vectors) => vectors.CopyFrom(Draw(rows, 0));
+    public void Items(int[] rows, DeviceBuffer<float> vectors) => Draw(rows, 0, vectors);
 
-    public void Users(int[] rows, DeviceBuffer<float> vectors) => vectors.CopyFrom(Draw(rows, 1));
+    public void Users(int[] rows, DeviceBuffer<float> vectors) => Draw(rows, 1, vectors);
 
-    private float[] Draw(int[] rows, long step)
+    // Block by block: all of them may be more than an array holds.
+    private void Draw(int[] rows, long step, DeviceBuffer<float> vectors)
     {
-        var values = new float[rows.Length * Dimension];
-        for (int i = 0; i < values.Length; i++)
+        var values = new float[Math.Min(rows.Length, BlockRows) * Dimension];
+        for (int start = 0; start < rows.Length; start += BlockRows)
         {
-            values[i] = (_random.Below(1 << 24, (uint)(i % Dimension), (uint)rows[i / Dimension], step) / (float)(1 << 23)) - 1;
-        }
+            int count = Math.Min(BlockRows, rows.Length - start) * Dimension;
+            for (int i = 0; i < count; i++)
+            {
+                values[i] = (_random.Below(1 << 24, (uint)(i % Dimension), (uint)rows[start + (i / Dimension)], step) / (float)(1 << 23)) - 1;
+            }
 
-        return values;
+            vectors.CopyFrom(values.AsSpan(0, count), (long)start * Dimension);
+        }
     }
 }

@@ -48,6 +48,7 @@ internal sealed class FeatureLayout
     public const string IdName = "item_id";
 
     private readonly List<EmbeddingShape> _embeddings = new();
+    private readonly Dictionary<string, string> _sources = new(StringComparer.Ordinal);
     private readonly List<FeatureBinding> _items = new();
     private readonly List<FeatureBinding> _users = new();
     private readonly TrainingOptions _options;
@@ -56,15 +57,15 @@ internal sealed class FeatureLayout
     {
         _options = options;
         ItemIds = IdColumn(catalogue);
-        Add(_items, ItemIds, "item." + IdName, options.IdDimension, throughList: false);
+        Add(_items, ItemIds, "item." + IdName, options.IdDimension, throughList: false, "the ids of the items");
         foreach (FeatureColumn column in catalogue.Items.Columns)
         {
-            Add(_items, column, "item." + column.Name, Dim(column), throughList: false);
+            Add(_items, column, "item." + column.Name, Dim(column), throughList: false, $"the items' column '{column.Name}'");
         }
 
         foreach (FeatureColumn column in catalogue.Users.Columns)
         {
-            Add(_users, column, "user." + column.Name, Dim(column), throughList: false);
+            Add(_users, column, "user." + column.Name, Dim(column), throughList: false, $"the users' column '{column.Name}'");
         }
 
         AddHistory();
@@ -167,14 +168,24 @@ internal sealed class FeatureLayout
                 }
                 else
                 {
-                    Add(_users, item.Column, "user.history." + item.Column.Name, _embeddings[item.Embedding].Dim, throughList: true);
+                    Add(
+                        _users, item.Column, "user.history." + item.Column.Name, _embeddings[item.Embedding].Dim, throughList: true,
+                        $"the items' '{item.Column.Name}' in the histories");
                 }
             }
         }
     }
 
-    private void Add(List<FeatureBinding> features, FeatureColumn column, string name, int dim, bool throughList)
+    private void Add(List<FeatureBinding> features, FeatureColumn column, string name, int dim, bool throughList, string source)
     {
+        if (_sources.TryGetValue(name, out string? other))
+        {
+            // Two tensors of one name: the model would be written and could never be read.
+            throw new BadArgumentException(
+                "columns", "names that differ in the model (rename or ignore a column)", $"{other} and {source}, which are both '{name}' there");
+        }
+
+        _sources.Add(name, source);
         features.Add(new FeatureBinding(column, _embeddings.Count, _options.Pooling, throughList));
         _embeddings.Add(new EmbeddingShape(name, column.Vocabulary.Length, dim));
     }

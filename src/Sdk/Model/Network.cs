@@ -21,6 +21,7 @@ internal sealed unsafe class Network : IDisposable
     public Network(Device device, Catalogue catalogue, TrainingOptions options, Optimizer? sparse = null)
     {
         Device = device;
+        Options = options;
         Layout = new FeatureLayout(catalogue, options);
         ItemTower = new Tower("item_tower", Layout.ItemWidth, options.Tower, options.Dimension, 0);
         UserTower = new Tower("user_tower", Layout.UserWidth, options.Tower, options.Dimension, ItemTower.End);
@@ -48,6 +49,9 @@ internal sealed unsafe class Network : IDisposable
     }
 
     public Device Device { get; }
+
+    /// <summary>The options that it is built and trained with.</summary>
+    public TrainingOptions Options { get; }
 
     public FeatureLayout Layout { get; }
 

@@ -139,13 +139,21 @@ internal sealed unsafe class TowerActivations : IDisposable
         Rows = rows;
         _values = new DeviceBuffer<float>[tower.Layers + 1];
         _gradients = new DeviceBuffer<float>[training ? tower.Layers + 1 : 0];
-        for (int layer = 0; layer <= tower.Layers; layer++)
+        try
         {
-            _values[layer] = device.Allocate<float>(rows * tower.Width(layer));
-            if (training)
+            for (int layer = 0; layer <= tower.Layers; layer++)
             {
-                _gradients[layer] = device.Allocate<float>(rows * tower.Width(layer));
+                _values[layer] = device.Allocate<float>(rows * tower.Width(layer));
+                if (training)
+                {
+                    _gradients[layer] = device.Allocate<float>(rows * tower.Width(layer));
+                }
             }
+        }
+        catch
+        {
+            Dispose();
+            throw;
         }
     }
 

@@ -29,8 +29,8 @@ public sealed unsafe partial class TwoTowerModel
     /// <summary>Unit vectors [histories.Count, d] of unseen users: item rows that they have clicked, and features if known.</summary>
     /// <param name="histories">Item rows, oldest first; may be empty.</param>
     /// <param name="features">Their features by the names of the catalogue's columns; values that the catalogue lacks and columns
-    /// that are absent count as unknown; null: all unknown.</param>
-    /// <exception cref="BadArgumentException">A row is out of range, or the numbers of users differ.</exception>
+    /// that are absent count as unknown, and numbers fall into the catalogue's buckets; null: all unknown.</param>
+    /// <exception cref="BadArgumentException">A row is out of range, the numbers of users differ, or a text is no number.</exception>
     public float[] EmbedUsers(IReadOnlyList<int[]> histories, FeatureTable? features = null)
     {
         if (features != null && features.Rows != histories.Count)
@@ -70,38 +70,6 @@ public sealed unsafe partial class TwoTowerModel
         }
     }
 
-    private static FeatureColumn Translate(FeatureColumn known, FeatureColumn? given, int rows)
-    {
-        if (given == null)
-        {
-            return known.IsMultiValued
-                ? new FeatureColumn(known.Name, known.Vocabulary, Array.Empty<int>(), new long[rows + 1])
-                : new FeatureColumn(known.Name, known.Vocabulary, new int[rows]);
-        }
-
-        var ids = new Dictionary<string, int>(StringComparer.Ordinal);
-        for (int id = 1; id < known.Vocabulary.Length; id++)
-        {
-            ids[known.Vocabulary[id]] = id;
-        }
-
-        var values = new List<int>();
-        var offsets = new long[rows + 1];
-        for (int row = 0; row < rows; row++)
-        {
-            Span<int> own = given.ValuesOf(row);
-            int limit = known.IsMultiValued ? own.Length : 1;
-            for (int i = 0; i < limit; i++)
-            {
-                values.Add(i < own.Length && ids.TryGetValue(given.Vocabulary[own[i]], out int id) ? id : 0);
-            }
-
-            offsets[row + 1] = values.Count;
-        }
-
-        return new FeatureColumn(known.Name, known.Vocabulary, values.ToArray(), known.IsMultiValued ? offsets : null);
-    }
-
     private static void CheckRows(int[] rows, int count, string name)
     {
         for (int i = 0; i < rows.Length; i++)
@@ -129,7 +97,7 @@ public sealed unsafe partial class TwoTowerModel
         {
             FeatureColumn column = binding.ThroughList
                 ? binding.Column
-                : Translate(binding.Column, features?.Columns.FirstOrDefault(x => x.Name == binding.Column.Name), histories.Count);
+                : GivenFeature.Translate(binding.Column, features?.Columns.FirstOrDefault(x => x.Name == binding.Column.Name), histories.Count);
             bindings.Add(new FeatureBinding(column, binding.Embedding, binding.Pooling, binding.ThroughList));
         }
 

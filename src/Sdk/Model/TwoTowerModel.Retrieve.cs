@@ -40,7 +40,9 @@ public sealed unsafe partial class TwoTowerModel
     /// <param name="popularityPenalty">
     /// Factor on the logarithm of an item's training clicks that is subtracted from its score, in [-1, 1]; more shows rarer items.
     /// </param>
-    /// <exception cref="BadArgumentException">k, the bonus or the penalty is out of range.</exception>
+    /// <exception cref="BadArgumentException">
+    /// k, the bonus or the penalty is out of range, features has not one row, or a text of a numeric column is no number.
+    /// </exception>
     public Recommendation Recommend(
         IReadOnlyList<string> history,
         int k,
@@ -51,6 +53,11 @@ public sealed unsafe partial class TwoTowerModel
     {
         var bonus = new ScoreBonus(coldBonus, popularityPenalty);
         bonus.Validate();
+        if (features != null && features.Rows != 1)
+        {
+            throw new BadArgumentException(nameof(features), "1 row, that of the user", $"{features.Rows}");
+        }
+
         var rows = new List<int>();
         foreach (string id in history)
         {

@@ -64,13 +64,16 @@ public sealed partial class TwoTowerModel : IDisposable
         }
     }
 
-    /// <summary>Writes config.json, catalogue.safetensors and weights.safetensors, each of them atomically.</summary>
+    /// <summary>
+    /// Writes config.json, catalogue.safetensors and weights.safetensors, each of them atomically, the weights last. Over an older model a
+    /// kill in between leaves files that do not belong together; <see cref="Load"/> refuses them.
+    /// </summary>
     /// <exception cref="IOException">The disk is full, ...; files that were there before are whole.</exception>
     public void Save(string directory)
     {
         Directory.CreateDirectory(directory);
         var folder = new ModelFolder(directory);
-        folder.WriteConfig(Options);
+        folder.WriteConfig(Network.Options); // those of the weights, whatever has been done to ours
         folder.WriteCatalogue(Catalogue);
         folder.WriteWeights(Network);
     }

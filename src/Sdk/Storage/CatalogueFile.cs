@@ -7,7 +7,9 @@ internal static class CatalogueFile
 {
     private const string Format = "twintail-catalogue-1";
 
-    public static void Write(AtomicFile files, string path, Catalogue catalogue)
+    /// <summary>Writes the file.</summary>
+    /// <returns>Its digest.</returns>
+    public static string Write(AtomicFile files, string path, Catalogue catalogue)
     {
         var tensors = new List<TensorData>();
         Add(tensors, "items", catalogue.Items);
@@ -20,11 +22,17 @@ internal static class CatalogueFile
             ["items.columns"] = catalogue.Items.Columns.Count.ToString(),
             ["users.columns"] = catalogue.Users.Columns.Count.ToString(),
         };
-        files.Write(path, stream => SafetensorsWriter.Write(stream, tensors, metadata));
+        string digest = "";
+        files.Write(path, stream => digest = SafetensorsWriter.Write(stream, tensors, metadata));
+        return digest;
     }
 
     /// <exception cref="CorruptFileException">The file is damaged or no catalogue.</exception>
-    public static Catalogue Read(string path)
+    public static Catalogue Read(string path) => Read(path, out _);
+
+    /// <summary>Reads the file and gives its digest, too.</summary>
+    /// <exception cref="CorruptFileException">The file is damaged or no catalogue.</exception>
+    public static Catalogue Read(string path, out string digest)
     {
         using var file = new SafetensorsReader(path);
         if (!file.Metadata.TryGetValue("format", out string? format) || format != Format)
@@ -32,6 +40,7 @@ internal static class CatalogueFile
             throw file.Corrupt($"format '{format}', expected '{Format}'");
         }
 
+        digest = file.Metadata[SafetensorsWriter.DigestKey];
         try
         {
             return new Catalogue(
@@ -41,6 +50,14 @@ internal static class CatalogueFile
         {
             throw file.Corrupt(e.Message, e);
         }
+    }
+
+    /// <summary>The digest of a file that is there.</summary>
+    /// <exception cref="CorruptFileException">The file is damaged.</exception>
+    public static string Digest(string path)
+    {
+        using var file = new SafetensorsReader(path);
+        return file.Metadata[SafetensorsWriter.DigestKey];
     }
 
     private static void Add(List<TensorData> tensors, string prefix, FeatureTable table)

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using Twintail.Features;
@@ -42,7 +41,8 @@ internal static class Fingerprint
 
     private static void Add(IncrementalHash hash, string[] texts)
     {
-        Add(hash, new[] { texts.Length });
+        hash.AppendData(BitConverter.GetBytes(1)); // as an array of one number
+        hash.AppendData(BitConverter.GetBytes(texts.Length));
         foreach (string text in texts)
         {
             Add(hash, text);
@@ -57,10 +57,12 @@ internal static class Fingerprint
         hash.AppendData(bytes);
     }
 
-    private static void Add<T>(IncrementalHash hash, T[] values)
+    internal static void Add<T>(IncrementalHash hash, T[] values)
         where T : unmanaged
     {
         hash.AppendData(BitConverter.GetBytes(values.Length));
-        hash.AppendData(MemoryMarshal.AsBytes(values.AsSpan()).ToArray());
+
+        // Piece by piece: the bytes of a large array are more than a span or an array of them can have.
+        TensorData.Of("", values).Read((bytes, count) => hash.AppendData(bytes, 0, count));
     }
 }

@@ -65,6 +65,29 @@ internal sealed class SafetensorsReader : IDisposable
         return values;
     }
 
+    /// <summary>Number of bytes of a tensor.</summary>
+    public long Bytes(string name) => Find(name).Bytes;
+
+    /// <summary>Reads <paramref name="count"/> bytes of a tensor of bytes, from <paramref name="offset"/> on, to the start of a buffer.</summary>
+    /// <exception cref="CorruptFileException">There is no such tensor, or it has another type or fewer bytes.</exception>
+    public void ReadBytes(string name, long offset, byte[] buffer, int count)
+    {
+        Entry entry = Find<byte>(name);
+        if (offset < 0 || count > entry.Bytes - offset)
+        {
+            throw Corrupt($"tensor '{name}' has {entry.Bytes} bytes, expected {offset + count}");
+        }
+
+        // Only where it has to move: setting the position may cost the stream its buffer.
+        long position = _dataStart + entry.Begin + offset;
+        if (_stream.Position != position)
+        {
+            _stream.Position = position;
+        }
+
+        Fill(buffer, count);
+    }
+
     /// <summary>Reads a tensor into elements [offset, offset + count) of a device's memory.</summary>
     /// <exception cref="CorruptFileException">There is no such tensor, or type or length differ.</exception>
     public void ReadTo<T>(string name, DeviceBuffer<T> target, long offset, long count)

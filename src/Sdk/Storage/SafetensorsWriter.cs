@@ -14,16 +14,22 @@ internal static class SafetensorsWriter
     internal const string DigestKey = "sha256";
     internal static readonly string NoDigest = new('0', 64);
 
-    public static void Write(Stream stream, IReadOnlyList<TensorData> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    /// <summary>Writes a file.</summary>
+    /// <returns>Its digest.</returns>
+    /// <exception cref="BadArgumentException">Two tensors have the same name; nothing has been written then.</exception>
+    public static string Write(Stream stream, IReadOnlyList<TensorData> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
         byte[] blank = Header(tensors, metadata, NoDigest);
-        byte[] header = Header(tensors, metadata, Digest(blank, tensors));
+        string digest = Digest(blank, tensors);
+        byte[] header = Header(tensors, metadata, digest);
         stream.Write(Length(header.Length), 0, 8);
         stream.Write(header, 0, header.Length);
         foreach (TensorData tensor in tensors)
         {
             tensor.Read((bytes, count) => stream.Write(bytes, 0, count));
         }
+
+        return digest;
     }
 
     internal static string Hex(byte[] bytes)
@@ -61,6 +67,11 @@ internal static class SafetensorsWriter
         long offset = 0;
         foreach (TensorData tensor in tensors)
         {
+            if (json.Contains(tensor.Name))
+            {
+                throw new BadArgumentException("tensors", "names that differ", $"'{tensor.Name}' twice");
+            }
+
             json[tensor.Name] = new JsonObject
             {
                 ["dtype"] = tensor.Type,

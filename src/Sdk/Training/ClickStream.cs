@@ -23,7 +23,15 @@ internal sealed unsafe class ClickStream : IDisposable
         StepsPerEpoch = (int)(((long)Count + batchSize - 1) / batchSize);
         MaxBatch = (int)(((long)Count + StepsPerEpoch - 1) / StepsPerEpoch);
         _users = device.Upload(clicks.Users);
-        _items = device.Upload(clicks.Items);
+        try
+        {
+            _items = device.Upload(clicks.Items);
+        }
+        catch
+        {
+            _users.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Clicks of one epoch.</summary>

@@ -14,7 +14,7 @@ internal sealed unsafe class LogQTable : IDisposable
     private readonly DeviceBuffer<float> _table;
     private readonly DeviceBuffer<float> _values;
 
-    public LogQTable(Device device, float[] logQ, int capacity)
+    public LogQTable(Device device, float[] logQ, long capacity)
     {
         _device = device;
 
@@ -22,10 +22,18 @@ internal sealed unsafe class LogQTable : IDisposable
         var texts = new string[logQ.Length + 1];
         Array.Fill(texts, "");
         int[] ids = Enumerable.Range(1, logQ.Length).ToArray();
-        _rows = new DeviceFeatureTable(device, logQ.Length, new[] { new FeatureBinding(new FeatureColumn("row", texts, ids), 0) });
-        _table = device.Allocate<float>(texts.Length);
-        _table.CopyFrom(logQ, 1);
-        _values = device.Allocate<float>(capacity);
+        try
+        {
+            _rows = new DeviceFeatureTable(device, logQ.Length, new[] { new FeatureBinding(new FeatureColumn("row", texts, ids), 0) });
+            _table = device.Allocate<float>(texts.Length);
+            _table.CopyFrom(logQ, 1);
+            _values = device.Allocate<float>(capacity);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>What the last <see cref="Gather"/> has fetched.</summary>
@@ -40,8 +48,8 @@ internal sealed unsafe class LogQTable : IDisposable
 
     public void Dispose()
     {
-        _rows.Dispose();
-        _table.Dispose();
-        _values.Dispose();
+        _rows?.Dispose();
+        _table?.Dispose();
+        _values?.Dispose();
     }
 }

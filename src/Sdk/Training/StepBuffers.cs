@@ -21,7 +21,7 @@ internal sealed unsafe class StepBuffers : IDisposable
     private readonly LogQTable? _logQ;
     private readonly DeviceBuffer<double> _losses; // main [window], self-supervised [window]
     private readonly double[] _hostLosses = new double[2 * TrainingStep.LossWindow];
-    private readonly NativeViews* _native;
+    private NativeViews* _native;
     private GCHandle _correlated;
 
     public StepBuffers(Network network, Catalogue catalogue, TrainingOptions options, int maxBatch, int mixed, int self)
@@ -31,39 +31,49 @@ internal sealed unsafe class StepBuffers : IDisposable
         _options = options;
         _mixed = mixed;
         _self = self;
-        User = new TowerActivations(device, network.UserTower, maxBatch, training: true);
-        Item = new TowerActivations(device, network.ItemTower, maxBatch + mixed + (2L * self), training: true);
-        ClickedUsers = device.Allocate<int>(maxBatch);
-        Columns = device.Allocate<int>(maxBatch + mixed);
-        SelfItems = device.Allocate<int>(self);
-        ParameterGradients = device.Allocate<float>(network.Parameters.Length);
-        _losses = device.Allocate<double>(_hostLosses.Length);
-        if (options.Correction == Correction.LogQ)
+        try
         {
-            float[] logQ = ClickProbabilities.LogQ(catalogue.Clicks, options.LogQExponent, options.BatchSize, mixed);
-            _logQ = new LogQTable(device, logQ, maxBatch + mixed);
-        }
+            User = new TowerActivations(device, network.UserTower, maxBatch, training: true);
+            Item = new TowerActivations(device, network.ItemTower, (long)maxBatch + mixed + (2L * self), training: true);
+            ClickedUsers = device.Allocate<int>(maxBatch);
+            Columns = device.Allocate<int>((long)maxBatch + mixed);
+            SelfItems = device.Allocate<int>(self);
+            ParameterGradients = device.Allocate<float>(network.Parameters.Length);
+            _losses = device.Allocate<double>(_hostLosses.Length);
+            if (options.Correction == Correction.LogQ)
+            {
+                // The mixture is that of the batches there are, which may be far smaller than options.BatchSize. Batches differ by one
+                // click at most; the largest stands for all, which changes Q by a part of at most 1 / n.
+                float[] logQ = ClickProbabilities.LogQ(catalogue.Clicks, options.LogQExponent, maxBatch, mixed);
+                _logQ = new LogQTable(device, logQ, (long)maxBatch + mixed);
+            }
 
-        _correlated = GCHandle.Alloc(self > 0 ? CorrelatedSets.Create(device, catalogue.Items, options) : null, GCHandleType.Pinned);
-        _native = (NativeViews*)Marshal.AllocHGlobal(sizeof(NativeViews));
-        *_native = default;
-        FillAugmentations();
+            _correlated = GCHandle.Alloc(self > 0 ? CorrelatedSets.Create(device, catalogue.Items, options) : null, GCHandleType.Pinned);
+            _native = (NativeViews*)Marshal.AllocHGlobal(sizeof(NativeViews));
+            *_native = default;
+            FillAugmentations();
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
-    public TowerActivations User { get; }
+    public TowerActivations User { get; } = null!;
 
-    public TowerActivations Item { get; }
+    public TowerActivations Item { get; } = null!;
 
     /// <summary>User rows of the clicks.</summary>
-    public DeviceBuffer<int> ClickedUsers { get; }
+    public DeviceBuffer<int> ClickedUsers { get; } = null!;
 
     /// <summary>Item rows of the main loss's columns: those of the clicks, then mixed negatives.</summary>
-    public DeviceBuffer<int> Columns { get; }
+    public DeviceBuffer<int> Columns { get; } = null!;
 
     /// <summary>Item rows of the self-supervised loss.</summary>
-    public DeviceBuffer<int> SelfItems { get; }
+    public DeviceBuffer<int> SelfItems { get; } = null!;
 
-    public DeviceBuffer<float> ParameterGradients { get; }
+    public DeviceBuffer<float> ParameterGradients { get; } = null!;
 
     public tt_gather_view* UserViews => &_native->User;
 
@@ -146,16 +156,21 @@ internal sealed unsafe class StepBuffers : IDisposable
 
     public void Dispose()
     {
-        User.Dispose();
-        Item.Dispose();
-        ClickedUsers.Dispose();
-        Columns.Dispose();
-        SelfItems.Dispose();
-        ParameterGradients.Dispose();
-        _losses.Dispose();
+        User?.Dispose();
+        Item?.Dispose();
+        ClickedUsers?.Dispose();
+        Columns?.Dispose();
+        SelfItems?.Dispose();
+        ParameterGradients?.Dispose();
+        _losses?.Dispose();
         _logQ?.Dispose();
-        _correlated.Free();
-        Marshal.FreeHGlobal((IntPtr)_native);
+        if (_correlated.IsAllocated)
+        {
+            _correlated.Free();
+        }
+
+        Marshal.FreeHGlobal((IntPtr)_native); // nothing if null
+        _native = null;
     }
 
     private void FillAugmentations()

@@ -24,12 +24,20 @@ internal sealed unsafe class StepOptimizers : IDisposable
         Optimizer dense = DenseRule(options);
         _dense = dense.ToNative(1);
         long count = network.Parameters.Length;
-        _state1 = network.Device.Allocate<float>(dense.State1Length(1, count));
-        _state2 = network.Device.Allocate<float>(dense.State2Length(1, count));
-        _temperature = network.Device.Allocate<float>(4);
         Span<float> start = stackalloc float[1];
         start[0] = (float)Math.Log(network.InverseTemperature);
-        _temperature.CopyFrom(start, 0);
+        try
+        {
+            _state1 = network.Device.Allocate<float>(dense.State1Length(1, count));
+            _state2 = network.Device.Allocate<float>(dense.State2Length(1, count));
+            _temperature = network.Device.Allocate<float>(4);
+            _temperature.CopyFrom(start, 0);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>log 1/τ on the device, which <see cref="Temperature"/> moves.</summary>
@@ -115,9 +123,9 @@ internal sealed unsafe class StepOptimizers : IDisposable
 
     public void Dispose()
     {
-        _state1.Dispose();
-        _state2.Dispose();
-        _temperature.Dispose();
+        _state1?.Dispose();
+        _state2?.Dispose();
+        _temperature?.Dispose();
     }
 
     private static Optimizer Rule(OptimizerKind kind, float rate, float decay)

@@ -64,11 +64,14 @@ public sealed partial class Trainer
         }
     }
 
+    /// <summary>Whether an option may differ between a training and its continuation.</summary>
+    internal static bool MayChange(string option) => Array.IndexOf(Changeable, option) >= 0;
+
     private static void CheckUnchanged(TrainingOptions stored, TrainingOptions? options)
     {
         foreach (KeyValuePair<string, Type> option in TrainingOptions.Describe())
         {
-            bool isFree = options == null || Array.IndexOf(Changeable, option.Key) >= 0;
+            bool isFree = options == null || MayChange(option.Key);
             if (!isFree && stored.Get(option.Key) != options!.Get(option.Key))
             {
                 throw new BadArgumentException(
@@ -90,17 +93,17 @@ public sealed partial class Trainer
             long begun = (_state.Step + StepsPerEpoch - 1) / StepsPerEpoch;
             throw new BadArgumentException(
                 OptionText.Name(nameof(TrainingOptions.Epochs)), $"at least {begun}, as many as the training that is resumed has begun",
-                Options.Epochs.ToString(CultureInfo.InvariantCulture));
+                _options.Epochs.ToString(CultureInfo.InvariantCulture));
         }
 
         _network.Load(file);
         _step.Optimizers.Load(file);
         _folder!.Continue(_state.MetricsLength);
-        _folder.Model.WriteConfig(Options);
+        _folder.Model.WriteConfig(_options);
         if (_state.StoppedEarly && _state.Step < Steps)
         {
             // More patience than before lets it go on.
-            _state.StoppedEarly = Options.Patience > 0 && (_state.Step / StepsPerEpoch) - _state.BestEpoch >= Options.Patience;
+            _state.StoppedEarly = _options.Patience > 0 && (_state.Step / StepsPerEpoch) - _state.BestEpoch >= _options.Patience;
         }
     }
 
@@ -118,7 +121,7 @@ public sealed partial class Trainer
             _folder.Model.WriteWeights(_network);
         }
 
-        _folder.WriteCheckpoint(_network, _step.Optimizers, _state, Options, _fingerprint);
+        _folder.WriteCheckpoint(_network, _step.Optimizers, _state, _options, _fingerprint);
     }
 
     private void LogSteps()

@@ -12,6 +12,7 @@ namespace Twintail.Training;
 /// </summary>
 public sealed partial class Trainer : IDisposable
 {
+    private readonly TrainingOptions _options; // of its own, since memory is laid out by them
     private readonly TrainingState _state;
     private readonly Network _network;
     private readonly ClickStream _clicks;
@@ -39,8 +40,8 @@ public sealed partial class Trainer : IDisposable
     {
         try
         {
-            _network.Initialize(options);
-            _folder?.Begin(options, Model.Catalogue, overwrite);
+            _network.Initialize(_options);
+            _folder?.Begin(_options, Model.Catalogue, overwrite);
         }
         catch
         {
@@ -51,27 +52,35 @@ public sealed partial class Trainer : IDisposable
 
     private Trainer(Device device, Dataset dataset, TrainingOptions options, RunFolder? folder, TrainingState? state)
     {
-        options.Validate();
+        _options = options.Copy();
+        _options.Validate();
         if (!dataset.Splits.TryGetValue(Dataset.Train, out Interactions? train) || train.Count == 0)
         {
             throw new BadArgumentException("dataset", "clicks in the split 'train'", "none");
         }
 
-        Options = options;
         _folder = folder;
         _state = state ?? new TrainingState();
         _stepsRead = _firstStep = _state.Step;
         _fingerprint = folder == null ? "" : Fingerprint.Of(dataset);
         Catalogue catalogue = Catalogue.FromDataset(dataset);
-        _valid = ValidEvaluator(catalogue, dataset, options);
-        _network = new Network(device, catalogue, options, StepOptimizers.SparseRule(options));
-        Model = new TwoTowerModel(_network, catalogue, options, ownsNetwork: false);
-        _clicks = new ClickStream(device, train, options.BatchSize, options.Seed);
-        _step = new TrainingStep(_network, catalogue, options, _clicks.MaxBatch);
+        _valid = ValidEvaluator(catalogue, dataset, _options);
+        try
+        {
+            _network = new Network(device, catalogue, _options, StepOptimizers.SparseRule(_options));
+            Model = new TwoTowerModel(_network, catalogue, _options.Copy(), ownsNetwork: false);
+            _clicks = new ClickStream(device, train, _options.BatchSize, _options.Seed);
+            _step = new TrainingStep(_network, catalogue, _options, _clicks.MaxBatch);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
-    /// <summary>The effective options.</summary>
-    public TrainingOptions Options { get; }
+    /// <summary>The effective options: a copy, which changes nothing when it is changed.</summary>
+    public TrainingOptions Options => _options.Copy();
 
     /// <summary>The model with the latest weights; after <see cref="Run"/>, unless cancelled, those of the best epoch. Belongs to the trainer.</summary>
     public TwoTowerModel Model { get; }
@@ -80,7 +89,7 @@ public sealed partial class Trainer : IDisposable
     public long StepsPerEpoch => _clicks.StepsPerEpoch;
 
     /// <summary>Steps of all epochs.</summary>
-    public long Steps => StepsPerEpoch * Options.Epochs;
+    public long Steps => StepsPerEpoch * _options.Epochs;
 
     /// <summary>Steps done.</summary>
     public long StepsDone => _state.Step;
@@ -117,12 +126,12 @@ public sealed partial class Trainer : IDisposable
                 ReadLosses();
             }
 
-            if (Options.LogEvery > 0 && _state.Step % Options.LogEvery == 0)
+            if (_options.LogEvery > 0 && _state.Step % _options.LogEvery == 0)
             {
                 LogSteps();
             }
 
-            if (Options.CheckpointEvery > 0 && _state.Step % Options.CheckpointEvery == 0)
+            if (_options.CheckpointEvery > 0 && _state.Step % _options.CheckpointEvery == 0)
             {
                 WriteCheckpoint(withModel: false);
             }
@@ -134,6 +143,12 @@ public sealed partial class Trainer : IDisposable
             }
         }
 
+        if (_state.Step == 0)
+        {
+            // No epoch has written anything: the untrained model is what was asked for.
+            WriteCheckpoint(withModel: true);
+        }
+
         RestoreBest();
         return Result(_state.StoppedEarly ? TrainingEnd.StoppedEarly : TrainingEnd.Finished);
     }
@@ -141,10 +156,11 @@ public sealed partial class Trainer : IDisposable
     /// <summary>Frees model and buffers.</summary>
     public void Dispose()
     {
-        _step.Dispose();
-        _clicks.Dispose();
-        Model.Dispose();
-        _network.Dispose();
+        // A constructor that fails has made only the first of them.
+        _step?.Dispose();
+        _clicks?.Dispose();
+        Model?.Dispose();
+        _network?.Dispose();
         _folder?.Dispose();
     }
 
@@ -167,13 +183,13 @@ public sealed partial class Trainer : IDisposable
     /// <summary>Factor on the learning rates: a straight rise over the warm-up, then the schedule down to a tenth.</summary>
     private float LearningRate(long step)
     {
-        if (step < Options.WarmupSteps)
+        if (step < _options.WarmupSteps)
         {
-            return (step + 1f) / Options.WarmupSteps;
+            return (step + 1f) / _options.WarmupSteps;
         }
 
         double done = Steps > 1 ? step / (double)(Steps - 1) : 0;
-        switch (Options.Schedule)
+        switch (_options.Schedule)
         {
             case Schedule.Linear:
                 return (float)(1 - (0.9 * done));
@@ -199,7 +215,7 @@ public sealed partial class Trainer : IDisposable
             KeepBest();
         }
 
-        _state.StoppedEarly = Options.Patience > 0 && epoch - _state.BestEpoch >= Options.Patience;
+        _state.StoppedEarly = _options.Patience > 0 && epoch - _state.BestEpoch >= _options.Patience;
         TrainingProgress report = Progress(valid);
         LogEpoch(report);
         _state.BeginEpoch();
@@ -231,7 +247,7 @@ public sealed partial class Trainer : IDisposable
 
         _state.Summed += count;
         _stepsRead = _state.Step;
-        if (Options.LearnTemperature)
+        if (_options.LearnTemperature)
         {
             _step.Optimizers.ReadTemperature();
         }
@@ -268,7 +284,7 @@ public sealed partial class Trainer : IDisposable
         return new TrainingProgress
         {
             Epoch = (int)((_state.Step + StepsPerEpoch - 1) / StepsPerEpoch),
-            Epochs = Options.Epochs,
+            Epochs = _options.Epochs,
             Step = _state.Step,
             Steps = Steps,
             ClicksPerSecond = rate,

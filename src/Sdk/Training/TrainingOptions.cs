@@ -58,7 +58,8 @@ public sealed partial record TrainingOptions
     public float Temperature { get; set; } = 0.1f;
 
     /// <summary>
-    /// Whether τ is learnt too (through log 1/τ, at the dense learning rate). On a GPU each step then waits for it, since τ goes over the host.
+    /// Whether τ is learnt too (through log 1/τ, at the dense learning rate). No step waits for it: τ stays on the device, and is read
+    /// there together with the losses (every 64 steps, and for log lines, checkpoints and reports of progress).
     /// </summary>
     public bool LearnTemperature { get; set; }
 
@@ -172,4 +173,7 @@ public sealed partial record TrainingOptions
 
     /// <summary>Whether the self-supervised loss is on.</summary>
     public bool IsSelfSupervised => Alpha > 0 && Augmentation != Transforms.None;
+
+    /// <summary>A copy that shares nothing with this one. All but the tower's widths are values.</summary>
+    internal TrainingOptions Copy() => this with { Tower = (int[])Tower.Clone() };
 }

@@ -31,7 +31,15 @@ internal sealed unsafe class TrainingStep : IDisposable
         _mixed = options.MixedNegatives;
         _self = options.IsSelfSupervised ? options.SelfBatchSize : 0;
         _optimizers = new StepOptimizers(network, options);
-        _buffers = new StepBuffers(network, catalogue, options, maxBatch, _mixed, _self);
+        try
+        {
+            _buffers = new StepBuffers(network, catalogue, options, maxBatch, _mixed, _self);
+        }
+        catch
+        {
+            _optimizers.Dispose();
+            throw;
+        }
     }
 
     public StepOptimizers Optimizers => _optimizers;
