@@ -393,7 +393,7 @@ public struct tt_optimizer
 /// loss_i = -s_i,pos(i) + log sum_j exp(s_ij), j over all columns that are not accidental hits of row i
 /// accidental hit: j != pos(i) and candidate_ids[j] == candidate_ids[pos(i)]
 /// total = sum_i w_i loss_i, w_i = scale * (weights ? weights[i] : 1 / n); the gradients are those of total.
-/// The n x m matrix is never stored: extra memory is O((n + m) d) and one block of rows.
+/// The n x m matrix is never stored: extra memory is O((n + m) d) and a block of rows a thread.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 public unsafe struct tt_sampled_softmax_args
@@ -417,7 +417,7 @@ public unsafe struct tt_sampled_softmax_args
     public int* candidate_ids;
     /// <summary>device [n] or NULL</summary>
     public float* weights;
-    /// <summary>&gt; 0, finite</summary>
+    /// <summary>&gt; 0, at most 1e30</summary>
     public float inverse_temperature;
     public float scale;
     /// <summary>tt_dtype of the operands inside the products; accumulation is always float32</summary>
@@ -461,7 +461,7 @@ public unsafe struct tt_contrastive_args
     public int* ids;
     /// <summary>device [m] or NULL</summary>
     public float* weights;
-    /// <summary>&gt; 0, finite</summary>
+    /// <summary>&gt; 0, at most 1e30</summary>
     public float inverse_temperature;
     public float scale;
     /// <summary>0 or 1</summary>
