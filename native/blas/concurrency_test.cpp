@@ -1,6 +1,7 @@
 // Many threads multiply at once and must get the bits that they get alone.
 #include <cblas.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <cstring>
@@ -63,6 +64,27 @@ TEST(Blas, ConcurrentCallsAreIndependent) {
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong, std::vector<int>(kThreads, 0)) << "wrong products of each thread";
+}
+
+// A key of a thread is destroyed after its thread_local variables. Exit handlers run after those of the main thread.
+TEST(Blas, AnEndingThreadMayStillMultiply) {
+  struct Last {
+    Product product{3};
+    int wrong = -1;
+  } last;
+  pthread_key_t key;
+  ASSERT_EQ(pthread_key_create(&key,
+                               [](void* value) {
+                                 auto& it = *static_cast<Last*>(value);
+                                 it.wrong = it.product.wrong_of(1);
+                               }),
+            0);
+  std::thread([&] {
+    pthread_setspecific(key, &last);
+    EXPECT_EQ(last.product.wrong_of(1), 0);
+  }).join();
+  pthread_key_delete(key);
+  EXPECT_EQ(last.wrong, 0);
 }
 
 #if TWINTAIL_OPENBLAS_STATIC

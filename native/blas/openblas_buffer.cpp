@@ -30,35 +30,34 @@ namespace {
 // blocks follow from it, so a product stays within.
 constexpr size_t kBytes = (size_t{32} << 22) + 4096;
 
-class Buffer {
- public:
-  Buffer() = default;
-  ~Buffer() {
-    if (memory_ != nullptr) munmap(memory_, kBytes);
-    memory_ = nullptr;
+// The calling thread's buffer. A thread cannot leave a product half done, so its buffer is free whenever it asks, in
+// a forked child too.
+thread_local void* memory = nullptr;
+thread_local bool lent = false;
+
+// Unmaps the buffer of a thread that ends. It is none of its own members, for the thread may multiply once more in an
+// exit handler or the destructor of a key: a buffer forgotten here is made anew there, and stays.
+struct Unmapper {
+  ~Unmapper() {
+    if (memory != nullptr) munmap(memory, kBytes);
+    memory = nullptr;
   }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-
-  // Address space alone: a product touches, and the system then backs, as much as its blocks are large. That is
-  // why no count of memory includes it.
-  void* get() noexcept {
-    if (memory_ == nullptr) {
-      void* memory = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      if (memory != MAP_FAILED) memory_ = memory;
-    }
-    return memory_;
-  }
-
-  bool lent = false;
-
- private:
-  void* memory_ = nullptr;
+  void watch() {}
 };
+thread_local Unmapper unmapper;
 
-// A thread cannot leave a product half done, so its buffer is free whenever it asks, in a forked child too.
-thread_local Buffer buffer;
+// Address space alone: a product touches, and the system then backs, as much as its blocks are large. That is why
+// no count of memory includes it.
+void* own_buffer() noexcept {
+  if (memory == nullptr) {
+    void* mapped = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED) return nullptr;
+    memory = mapped;
+    unmapper.watch();
+  }
+  return memory;
+}
 
 [[noreturn]] void give_up(const char* why) {
   std::fprintf(stderr, "Twintail: %s\n", why);
@@ -77,22 +76,21 @@ namespace tt::blas {
 const int64_t kBufferBytes = kBytes;
 
 bool have_buffer() noexcept {
-  return buffer.get() != nullptr;
+  return own_buffer() != nullptr;
 }
 
 }  // namespace tt::blas
 
 void* __wrap_blas_memory_alloc(int) {
-  Buffer& own = buffer;
-  if (own.lent) give_up("OpenBLAS takes two buffers at once");
-  void* memory = own.get();
-  if (memory == nullptr) give_up("a product without have_buffer(), and no memory for it");
-  own.lent = true;
-  return memory;
+  if (lent) give_up("OpenBLAS takes two buffers at once");
+  void* buffer = own_buffer();
+  if (buffer == nullptr) give_up("a product without have_buffer(), and no memory for it");
+  lent = true;
+  return buffer;
 }
 
 void __wrap_blas_memory_free(void*) {
-  buffer.lent = false;
+  lent = false;
 }
 
 // OpenBLAS's destructor forgets the kernels, which threads may still be using when the process exits.
