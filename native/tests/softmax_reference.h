@@ -42,7 +42,9 @@ struct Output {
   std::vector<Real> temperature_terms;              // [n], their sum is the gradient
   std::vector<Real> share;  // [n], 1 - p(positive): how much gradient a row can have at all
   std::vector<Real> cosine, score_gradient;  // [n, m], of what counts; d total / d s_ij
-  Real largest_logit = 0;                    // of those that count
+  // Of those that count: the largest |logit| or |cos| / tau. A log_q of nearly that size may cancel the
+  // cosine's part, not what rounding it cost.
+  Real largest_logit = 0;
   double total = 0;
   Real grad_inverse_temperature = 0;
 };
@@ -107,10 +109,11 @@ Output<Real> reference(const Input& in, const Operands* operands = nullptr) {
       for (size_t k = 0; k < d; ++k) sum += x[k] * y[k];
       cosine[i * m + j] = sum;
       const bool hit = !in.ids.empty() && j != pos && in.ids[j] == in.ids[pos];
-      s[i * m + j] = hit ? minus_infinity
-                         : Real(in.inverse_temperature) * sum -
-                               (in.log_q.empty() ? Real(0) : Real(in.log_q[j]));
-      if (!hit) out.largest_logit = std::max(out.largest_logit, std::fabs(s[i * m + j]));
+      const Real scaled = Real(in.inverse_temperature) * sum;
+      const Real logit = scaled - (in.log_q.empty() ? Real(0) : Real(in.log_q[j]));
+      s[i * m + j] = hit ? minus_infinity : logit;
+      if (hit) continue;
+      out.largest_logit = std::max({out.largest_logit, std::fabs(scaled), std::fabs(logit)});
     }
   }
 
