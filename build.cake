@@ -231,12 +231,20 @@ Task("Cuda")
 /// sm_90a, and those of pair counts, whose divisions once made them spill.
 const string HotKernels = @"(^|[^A-Za-z0-9_])tuned(_|::)|hopper_pass|pairs_kernel|cells_kernel|put_kernel";
 
-/// Whether the toolkit that the build installs is the one in use.
-bool HasOwnToolkit(ICakeContext context) => context.Tools.Resolve("nvcc") is null && !context.HasEnvironmentVariable("CUDACXX");
+/// Whether the toolkit that the build installs is the one in use: there is no other, or only one that is too old.
+bool HasOwnToolkit(ICakeContext context)
+{
+    if (context.HasEnvironmentVariable("CUDACXX")) return false;
+    FilePath installed = context.Tools.Resolve("nvcc") ?? "/usr/local/cuda/bin/nvcc";
+    if (!context.FileExists(installed)) return true;
+    context.StartProcess(installed, new ProcessSettings { Arguments = "--version", RedirectStandardOutput = true }, out var lines);
+    var release = System.Text.RegularExpressions.Regex.Match(string.Join("\n", lines), @"release (\d+\.\d+)");
+    return !release.Success || Version.Parse(release.Groups[1].Value) < new Version(12, 4);
+}
 
 Task("CudaToolkit")
     .IsDependentOn("Prerequisites")
-    .WithCriteria(HasOwnToolkit, "nvcc is there")
+    .WithCriteria(HasOwnToolkit, "a CUDA compiler is there")
     .Does(() => Run("bash", "native/cuda/install-toolkit.sh"));
 
 Task("Clean")
