@@ -35,6 +35,7 @@ internal sealed class TrainerLifetimeTests : TrainerFixture
         using var trainer = new Trainer(Device, Data(), options, Folder("changed"));
         Change(options);
         Change(trainer.Options);
+        Change(trainer.Model.Options);
         trainer.Run();
 
         AssertSame(Folder("changed"), Folder("unchanged"), "with options that change and without");

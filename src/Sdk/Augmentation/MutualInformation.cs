@@ -96,10 +96,7 @@ public sealed class MutualInformation
         _relations.Add(relations);
     }
 
-    /// <summary>The seed and its ⌊k/2⌋ most related features (the lower index where equal), ascending.</summary>
-    public int[] MaskedWith(int seed, Relatedness measure) =>
-        MostRelated(seed, Count, other => Get(seed, other, measure));
-
+    /// <summary>A seed and the ⌊k/2⌋ of k features that are most related to it (the lower index where equal), ascending.</summary>
     internal static int[] MostRelated(int seed, int count, Func<int, double> relation) =>
         Enumerable.Range(0, count)
             .Where(other => other != seed)

@@ -101,7 +101,7 @@ public sealed unsafe partial class TwoTowerModel
             bindings.Add(new FeatureBinding(column, binding.Embedding, binding.Pooling, binding.ThroughList));
         }
 
-        RowLists lists = FeatureLayout.Histories(offsets, rows.ToArray(), Catalogue.Items.Rows, Options.HistoryLength);
+        RowLists lists = FeatureLayout.Histories(offsets, rows.ToArray(), Catalogue.Items.Rows, Network.Options.HistoryLength);
         return new DeviceFeatureTable(Device, histories.Count, bindings, lists, Network.Items);
     }
 

@@ -18,25 +18,24 @@ public sealed partial class TwoTowerModel : IDisposable
     private DeviceBuffer<float>? _bonusVectors;
     private ScoreBonus _bonusOfVectors;
 
-    internal TwoTowerModel(Network network, Catalogue catalogue, TrainingOptions options, bool ownsNetwork)
+    internal TwoTowerModel(Network network, Catalogue catalogue, bool ownsNetwork)
     {
         Network = network;
         Catalogue = catalogue;
-        Options = options;
         _ownsNetwork = ownsNetwork;
     }
 
     /// <summary>The device that holds the weights.</summary>
     public Device Device => Network.Device;
 
-    /// <summary>The options that it was trained with.</summary>
-    public TrainingOptions Options { get; }
+    /// <summary>The options that it was trained with: a copy, which changes nothing when it is changed.</summary>
+    public TrainingOptions Options => Network.Options.Copy();
 
     /// <summary>Items, users and histories.</summary>
     public Catalogue Catalogue { get; }
 
     /// <summary>Length d of the vectors.</summary>
-    public int Dimension => Options.Dimension;
+    public int Dimension => Network.Options.Dimension;
 
     internal Network Network { get; }
 
@@ -55,7 +54,7 @@ public sealed partial class TwoTowerModel : IDisposable
         try
         {
             folder.ReadWeights(network);
-            return new TwoTowerModel(network, catalogue, options, ownsNetwork: true);
+            return new TwoTowerModel(network, catalogue, ownsNetwork: true);
         }
         catch
         {
@@ -73,7 +72,7 @@ public sealed partial class TwoTowerModel : IDisposable
     {
         Directory.CreateDirectory(directory);
         var folder = new ModelFolder(directory);
-        folder.WriteConfig(Network.Options); // those of the weights, whatever has been done to ours
+        folder.WriteConfig(Network.Options);
         folder.WriteCatalogue(Catalogue);
         folder.WriteWeights(Network);
     }

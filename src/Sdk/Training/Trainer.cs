@@ -68,7 +68,7 @@ public sealed partial class Trainer : IDisposable
         try
         {
             _network = new Network(device, catalogue, _options, StepOptimizers.SparseRule(_options));
-            Model = new TwoTowerModel(_network, catalogue, _options.Copy(), ownsNetwork: false);
+            Model = new TwoTowerModel(_network, catalogue, ownsNetwork: false);
             _clicks = new ClickStream(device, train, _options.BatchSize, _options.Seed);
             _step = new TrainingStep(_network, catalogue, _options, _clicks.MaxBatch);
         }
