@@ -80,15 +80,16 @@ internal static class CsvLines
         return null;
     }
 
-    /// <summary>The line (from 1) on which data row <paramref name="row"/> (from 0) starts; blank lines are no rows.</summary>
+    /// <summary>The line (from 1) on which data row <paramref name="row"/> (from 0) starts; blank lines are no rows, but where there is one column.</summary>
     /// <param name="text">The file's text.</param>
     /// <param name="row">The row.</param>
-    /// <param name="above">Lines above the header; they may hold blanks or a byte-order mark.</param>
-    public static long LineOfRow(Stream text, long row, int above)
+    /// <param name="header">The file's header; the lines above it may hold blanks or a byte-order mark.</param>
+    public static long LineOfRow(Stream text, long row, CsvHeader header)
     {
         using Stream stream = text;
         var buffer = new byte[1 << 16];
         long line = 1, start = 1, record = -1;
+        bool blanksAreRows = header.Names.Count == 1; // a missing value to DuckDB
         bool quoted = false, blank = true;
         for (int read; (read = stream.Read(buffer)) > 0;)
         {
@@ -108,7 +109,7 @@ internal static class CsvLines
                     continue;
                 }
 
-                if (!blank && line - 1 > above && record++ == row)
+                if ((!blank || blanksAreRows) && line - 1 > header.BlankLines && record++ == row)
                 {
                     return start;
                 }

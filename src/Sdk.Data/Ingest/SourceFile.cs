@@ -80,7 +80,7 @@ internal sealed class SourceFile
 
     /// <summary>An error at a data row (counted from 0), with the line if it is a text file.</summary>
     public DatasetException Error(long row, string? column, string problem) =>
-        new(problem, Path, row + 1, _header == null ? null : CsvLines.LineOfRow(OpenText(Path, _gzip), row, _header.BlankLines), column);
+        new(problem, Path, row + 1, _header == null ? null : CsvLines.LineOfRow(OpenText(Path, _gzip), row, _header), column);
 
     private static IReadOnlyList<string> Expand(DuckDb duck, string pattern)
     {

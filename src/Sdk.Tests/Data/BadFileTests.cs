@@ -187,6 +187,18 @@ internal sealed class BadFileTests
     }
 
     [Test]
+    public void ABlankLineOfOneColumnIsAValueThatIsMissing()
+    {
+        string clicks = _folder.Write("c.csv", Clicks);
+        foreach (string end in new[] { "\n", "\r\n" })
+        {
+            string items = _folder.Write("items.csv", "\nitem_id\ni1\n\ni2\n".Replace("\n", end));
+            DatasetException error = DataFolder.Refused(new DatasetOptions { Interactions = clicks, Items = items });
+            Assert.That((error.File, error.Row, error.Line, error.Column), Is.EqualTo((items, 2L, 4L, "item_id")));
+        }
+    }
+
+    [Test]
     public void OtherTextErrorsAreOneLine()
     {
         Assert.That(Refuse(_folder.Write("q.csv", "user_id,item_id\nann,\"i1\nbob,i2\n")).Problem, Is.EqualTo("a quoted value does not end"));
