@@ -5,6 +5,9 @@
 namespace tt_test {
 namespace {
 
+// How far a share may be from its probability: some hundred are looked at in each of CI's runs.
+constexpr double kSigmas = 6;  // probability 2e-9
+
 struct Preview {
   std::vector<uint64_t> masks;
   std::vector<int64_t> offsets;
@@ -104,7 +107,7 @@ TEST_P(AugmentationTest, MaskedFeatureBecomesTheDefault) {
 // Value dropout: {beauty, photo} -> {beauty}, {photo}, both, or - if both are lost - {default}; with rate
 // 1/4 the four outcomes have probabilities 3/16, 3/16, 9/16 and 1/16.
 TEST_P(AugmentationTest, ValueDropoutKeepsSomeValues) {
-  constexpr int64_t kRows = 20000;
+  constexpr int64_t kRows = 30000;
   HostAugmentation a;
   a.transforms = TT_VALUE_DROPOUT;
   a.maskable = kAllFour;
@@ -117,7 +120,7 @@ TEST_P(AugmentationTest, ValueDropoutKeepsSomeValues) {
   for (int64_t r = 0; r < kRows; ++r) seen[keyword.of(r)] += 1.0 / kRows;
   ASSERT_EQ(seen.size(), 4u);
   const auto expect = [&](const std::vector<int32_t>& values, double p) {
-    EXPECT_NEAR(seen[values], p, 5 * std::sqrt(p * (1 - p) / kRows));
+    EXPECT_NEAR(seen[values], p, kSigmas * std::sqrt(p * (1 - p) / kRows));
   };
   expect({1}, 3 / 16.0);
   expect({2}, 3 / 16.0);
@@ -132,7 +135,7 @@ TEST_P(AugmentationTest, ValueDropoutKeepsSomeValues) {
 // Complementary: the four features fall into two pairs, such as {ID, keyword} | {category, city}: what one
 // view masks the other keeps, and all six pairs come up equally often.
 TEST_P(AugmentationTest, ComplementaryHalves) {
-  constexpr int64_t kRows = 12000;
+  constexpr int64_t kRows = 18000;
   HostAugmentation a;
   a.transforms = TT_COMPLEMENTARY;
   a.maskable = kAllFour;
@@ -149,7 +152,7 @@ TEST_P(AugmentationTest, ComplementaryHalves) {
   }
   ASSERT_EQ(seen.size(), 6u);
   for (const auto& [mask, share] : seen) {
-    EXPECT_NEAR(share, 1 / 6.0, 5 * std::sqrt(5 / 36.0 / kRows)) << mask;
+    EXPECT_NEAR(share, 1 / 6.0, kSigmas * std::sqrt(5 / 36.0 / kRows)) << mask;
   }
 }
 
@@ -173,7 +176,7 @@ TEST_P(AugmentationTest, ComplementaryHalfIsRoundedDown) {
 // Correlated: gender (0) and category (1) tell of each other - "female" and "beauty" - as do keyword (2)
 // and city (3). The seed and its most related feature go together, in view 2 the others.
 TEST_P(AugmentationTest, CorrelatedFeaturesGoTogether) {
-  constexpr int64_t kRows = 10000;
+  constexpr int64_t kRows = 15000;
   HostAugmentation a;
   a.transforms = TT_CORRELATED;
   a.maskable = kAllFour;
@@ -188,11 +191,11 @@ TEST_P(AugmentationTest, CorrelatedFeaturesGoTogether) {
     ASSERT_EQ(first[r] ^ second[r], kAllFour);
     low += first[r] == 0b0011 ? 1.0 / kRows : 0;
   }
-  EXPECT_NEAR(low, 0.5, 5 * 0.5 / std::sqrt(kRows));
+  EXPECT_NEAR(low, 0.5, kSigmas * 0.5 / std::sqrt(kRows));
 }
 
 TEST_P(AugmentationTest, CorrelatedSeedsAreUniformAndIndependent) {
-  constexpr int64_t kRows = 20000;
+  constexpr int64_t kRows = 30000;
   HostAugmentation a;
   a.transforms = TT_CORRELATED;
   a.maskable = kAllFour;
@@ -206,7 +209,7 @@ TEST_P(AugmentationTest, CorrelatedSeedsAreUniformAndIndependent) {
   for (size_t r = 0; r < kRows; ++r) seen[{first[r], second[r]}] += 1.0 / kRows;
   ASSERT_EQ(seen.size(), 9u);
   for (const auto& [pair, share] : seen) {
-    EXPECT_NEAR(share, 1 / 9.0, 5 * std::sqrt(8 / 81.0 / kRows));
+    EXPECT_NEAR(share, 1 / 9.0, kSigmas * std::sqrt(8 / 81.0 / kRows));
   }
 }
 
@@ -240,7 +243,7 @@ double correlation(const std::vector<uint64_t>& a, int bit_a, const std::vector<
 }
 
 TEST_P(AugmentationTest, RandomMasksAreIndependent) {
-  constexpr int64_t kRows = 40000;
+  constexpr int64_t kRows = 60000;
   constexpr double kRate = 0.3;
   HostTable table = course_table(kRows);
   while (table.features.size() < 9) table.features.push_back(table.features[kCity]);
@@ -258,19 +261,20 @@ TEST_P(AugmentationTest, RandomMasksAreIndependent) {
   for (int f = 0; f < 9; ++f) {
     double rate = 0;
     for (const uint64_t mask : first) rate += static_cast<double>(mask >> f & 1) / kRows;
-    EXPECT_NEAR(rate, kRate, 5 * std::sqrt(kRate * (1 - kRate) / kRows)) << "feature " << f;
-    EXPECT_LT(std::abs(correlation(first, f, second, f, kRate)), 5) << "views, feature " << f;
-    EXPECT_LT(std::abs(correlation(first, f, later, f, kRate)), 5) << "steps, feature " << f;
-    EXPECT_LT(std::abs(correlation(first, f, next_row, f, kRate)), 5) << "rows, feature " << f;
+    EXPECT_NEAR(rate, kRate, kSigmas * std::sqrt(kRate * (1 - kRate) / kRows)) << "feature " << f;
+    EXPECT_LT(std::abs(correlation(first, f, second, f, kRate)), kSigmas) << "views, feature " << f;
+    EXPECT_LT(std::abs(correlation(first, f, later, f, kRate)), kSigmas) << "steps, feature " << f;
+    EXPECT_LT(std::abs(correlation(first, f, next_row, f, kRate)), kSigmas)
+        << "rows, feature " << f;
     for (int g = 0; g < f; ++g) {
-      EXPECT_LT(std::abs(correlation(first, f, first, g, kRate)), 5)
+      EXPECT_LT(std::abs(correlation(first, f, first, g, kRate)), kSigmas)
           << "features " << f << ", " << g;
     }
   }
 }
 
 TEST_P(AugmentationTest, ListDropoutSparesOrRemovesForAllFeatures) {
-  constexpr int64_t kRows = 8000;
+  constexpr int64_t kRows = 12000;
   HostTable table;
   table.rows = kRows;
   table.catalogue_rows = 10;
@@ -295,7 +299,7 @@ TEST_P(AugmentationTest, ListDropoutSparesOrRemovesForAllFeatures) {
   EXPECT_NE(one.values, preview(context, table, all_rows(kRows, 2, a), 0).values);
   // An emptied list (0.2^10) has one default: negligible here.
   const double kept = static_cast<double>(one.values.size()) / (10.0 * kRows);
-  EXPECT_NEAR(kept, 0.8, 5 * std::sqrt(0.16 / (10.0 * kRows)));
+  EXPECT_NEAR(kept, 0.8, kSigmas * std::sqrt(0.16 / (10.0 * kRows)));
   a.list_rate = 1;
   EXPECT_EQ(preview(context, table, all_rows(kRows, 1, a), 0).values,
             std::vector<int32_t>(kRows, 0));

@@ -10,14 +10,14 @@ TT_ON_ALL_TARGETS(DenseUpdateTest);
 
 constexpr int32_t kKinds[] = {TT_SGD, TT_ADAGRAD, TT_ADAM};
 
-/// |start| and the sizes of all changes since: steps that cancel leave what rounding each cost.
+/// |start| and the sizes of all changes since, some roundings for each: steps that cancel leave what they cost.
 class Terms {
  public:
   explicit Terms(const std::vector<double>& start) : last_(start), sums_(start) {
     for (double& sum : sums_) sum = std::abs(sum);
   }
   void add(const std::vector<double>& next) {
-    for (size_t i = 0; i < next.size(); ++i) sums_[i] += std::abs(next[i] - last_[i]);
+    for (size_t i = 0; i < next.size(); ++i) sums_[i] += 4 * std::abs(next[i] - last_[i]);
     last_ = next;
   }
   double largest() const { return *std::max_element(sums_.begin(), sums_.end()); }

@@ -20,8 +20,11 @@ TEST(SampledSoftmaxReference, AgreesWithCentralDifferences) {
   add_ids(random, in, 4);
   add_weights(random, in);
   for (auto* side : {&in.queries, &in.candidates}) {
-    // Steps of 2^-10 are exact in float; no short rows, where a step is a leap.
-    for (float& x : *side) x = std::round((x > 0 ? x + 1 : x - 1) * 64) / 64;
+    // Steps of 2^-10 are exact in float; no short rows, where a step is a leap, and no long ones, where it is nothing.
+    for (float& x : *side) {
+      x = std::remainder(x, 64.0f);
+      x = std::round((x > 0 ? x + 1 : x - 1) * 64) / 64;
+    }
   }
   in.inverse_temperature = 2;
   const Output<double> oracle = reference<double>(in);

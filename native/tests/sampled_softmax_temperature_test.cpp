@@ -53,9 +53,9 @@ TEST_P(LearntTemperature, GradientOfTheLogarithm) {
     moved.inverse_temperature = static_cast<float>(std::exp(log_inverse));
     return reference<double>(moved).total;
   };
-  const double step = 0.01, difference = (total(at + step) - total(at - step)) / (2 * step);
+  const double step = 0.001, difference = (total(at + step) - total(at - step)) / (2 * step);
   EXPECT_NEAR(got.grad_log_inverse_temperature[0], difference,
-              1e-3 * std::max(1.0, std::fabs(difference)));
+              2e-4 * std::max(1.0, std::fabs(difference)));
 }
 
 TEST_P(LearntTemperature, NotFiniteMakesResultsNotFinite) {

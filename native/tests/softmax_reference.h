@@ -42,8 +42,8 @@ struct Output {
   std::vector<Real> temperature_terms;              // [n], their sum is the gradient
   std::vector<Real> share;  // [n], 1 - p(positive): how much gradient a row can have at all
   std::vector<Real> cosine, score_gradient;  // [n, m], of what counts; d total / d s_ij
-  // Of those that count: the largest |logit| or |cos| / tau. A log_q of nearly that size may cancel the
-  // cosine's part, not what rounding it cost.
+  // Of those that count: the largest |logit|, or sum of a cosine's absolute terms / tau. Terms, or cosine and
+  // log_q, may cancel; what rounding them cost does not.
   Real largest_logit = 0;
   double total = 0;
   Real grad_inverse_temperature = 0;
@@ -105,15 +105,19 @@ Output<Real> reference(const Input& in, const Operands* operands = nullptr) {
     for (size_t j = 0; j < m; ++j) {
       const Real* x = (j == pos ? q.unit : score_queries).data() + i * d;
       const Real* y = (j == pos ? c.unit : candidates).data() + j * d;
-      Real sum = 0;
-      for (size_t k = 0; k < d; ++k) sum += x[k] * y[k];
+      Real sum = 0, terms = 0;
+      for (size_t k = 0; k < d; ++k) {
+        sum += x[k] * y[k];
+        terms += std::fabs(x[k] * y[k]);
+      }
       cosine[i * m + j] = sum;
       const bool hit = !in.ids.empty() && j != pos && in.ids[j] == in.ids[pos];
       const Real scaled = Real(in.inverse_temperature) * sum;
       const Real logit = scaled - (in.log_q.empty() ? Real(0) : Real(in.log_q[j]));
       s[i * m + j] = hit ? minus_infinity : logit;
       if (hit) continue;
-      out.largest_logit = std::max({out.largest_logit, std::fabs(scaled), std::fabs(logit)});
+      out.largest_logit =
+          std::max({out.largest_logit, Real(in.inverse_temperature) * terms, std::fabs(logit)});
     }
   }
 

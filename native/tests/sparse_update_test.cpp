@@ -147,7 +147,12 @@ TEST_P(SparseUpdateTest, UntouchedRowsStay) {
     const Context context(target());
     const DeviceState device(context, start, 50, 16);
     const Buffer<int32_t> ids(context, std::vector<int32_t>{7, 3, 7});
-    const Buffer<float> values(context, random.normals(3 * 16));
+    // Gradients that neither each other nor the weights' decay cancels: every touched weight moves.
+    std::vector<float> gradients = random.normals(3 * 16);
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      gradients[i] = std::copysign(1 + std::abs(gradients[i]), gradients[i % 16]);
+    }
+    const Buffer<float> values(context, gradients);
     const tt_optimizer o = make_optimizer(kind, 0.1f, 5);
     TT_OK_OR_FAIL(tt_sparse_update(context, &o, &device.embedding, ids, values, 3));
     const State<float> got = device.read();

@@ -7,7 +7,8 @@ namespace Twintail.Tests.Cli;
 [TestFixture]
 internal sealed class CliInterruptionTests
 {
-    private const string Epochs = "25";
+    // Some two seconds: enough for a signal to come in between on a busy machine.
+    private const string Epochs = "50";
 
     private DataFolder _folder = null!;
 

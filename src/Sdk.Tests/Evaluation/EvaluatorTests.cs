@@ -51,7 +51,13 @@ internal sealed class EvaluatorTests : OpFixture
         List<(int, int)> test = [.. Clicks(300, 0, 70), .. Clicks(120, 0, Items)];
         Dataset data = Data(Items, train, test, Users);
         Catalogue catalogue = Catalogue.FromDataset(data);
-        var ranker = new FixedRanker(Device, D, draw.Normals(Items * D), draw.Normals(Users * D), similarity);
+        FixedRanker ranker;
+        do
+        {
+            ranker = new FixedRanker(Device, D, draw.Normals(Items * D), draw.Normals(Users * D), similarity);
+        }
+        while (Enumerable.Range(0, Users).Any(user => HasNearTies(ranker, user, Items)));
+
         int[] ks = [5, 20];
 
         EvaluationReport report = new Evaluator(catalogue, data.Splits, new EvaluationOptions { Ks = ks, Candidates = candidates, BootstrapSamples = 0 }).Evaluate(ranker, "x");
@@ -163,6 +169,13 @@ internal sealed class EvaluatorTests : OpFixture
         Assert.That(Refused("split", () => _ = new Evaluator(catalogue, data.Splits, new EvaluationOptions { Splits = ["tset"] })).Expected, Does.Contain("test"));
         Refused("splits", () => _ = new Evaluator(catalogue, data.Splits, new EvaluationOptions()));
         Refused("ks", () => _ = new Evaluator(catalogue, data.Splits, new EvaluationOptions { Ks = [0] }));
+    }
+
+    /// <summary>Whether two items' scores are so near each other that rounding may put them in the other order.</summary>
+    private static bool HasNearTies(FixedRanker ranker, int user, int items)
+    {
+        double[] scores = [.. Enumerable.Range(0, items).Select(item => ranker.Score(user, item)).Order()];
+        return scores.Zip(scores.Skip(1), (low, high) => high - low).Any(gap => gap < 3e-6);
     }
 
     internal static Dataset Data(int items, List<(int User, int Item)> train, List<(int User, int Item)> test, int users)

@@ -123,12 +123,20 @@ internal sealed class MemoryEstimateTests : TrainerFixture
     private static void Compare(Device device, Dataset data, TrainingOptions options, double high)
     {
         MemoryEstimate estimate = MemoryEstimate.Of(device, data, options);
+        // What the library may take is counted at the most, and no bound on what it does take.
+        double unused = CudaWorkspace.UsesLibrary(device) ? 1.25 * CudaWorkspace.MostByLibrary : 0;
         long before = Device.LiveBytes;
-        long peak = Peak(() =>
+        long peak = 0;
+        for (int run = 0; run < 3 && estimate.Bytes - unused > high * (peak - before); run++)
         {
-            using var trainer = new Trainer(device, data, options);
-            trainer.Run();
-        });
+            // Whoever looks may miss a short peak, and sees no higher one than there is.
+            peak = Math.Max(peak, Peak(() =>
+            {
+                using var trainer = new Trainer(device, data, options);
+                trainer.Run();
+            }));
+        }
+
         double measured = peak - before;
         TestContext.Out.WriteLine($"{estimate}; measured {measured / 1048576:F1} MiB; {estimate.Bytes / measured:F3} of it");
         foreach (MemoryPart part in estimate.Parts)
@@ -136,8 +144,6 @@ internal sealed class MemoryEstimateTests : TrainerFixture
             TestContext.Out.WriteLine($"  {part.Name} {part.Bytes / 1048576.0:F2} MiB");
         }
 
-        // What the library may take is counted at the most, and no bound on what it does take.
-        double unused = CudaWorkspace.UsesLibrary(device) ? 1.25 * CudaWorkspace.MostByLibrary : 0;
         Assert.That(estimate.Bytes / measured, Is.AtLeast(Low));
         Assert.That((estimate.Bytes - unused) / measured, Is.AtMost(high));
         Assert.That(estimate.Bytes, Is.EqualTo(estimate.Parts.Sum(part => part.Bytes)));
