@@ -48,7 +48,7 @@ internal static class GrowthPlot
         GrowthSeries series, IReadOnlyList<TimingRecord> records, string contender, Func<TimingRecord, double?> value) =>
     [
         .. from point in series.Points
-           let record = records.LastOrDefault(r => r.Contender == contender && r.Threads == point.Threads && Id(r) == point.Id)
+           let record = records.Where(r => r.Contender == contender && r.Threads == point.Threads && Id(r) == point.Id).MinBy(r => r.Median)
            where record != null && value(record) is > 0
            select (Math.Log10(point.X), Math.Log10(value(record)!.Value)),
     ];
