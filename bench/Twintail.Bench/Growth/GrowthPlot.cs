@@ -20,11 +20,15 @@ internal static class GrowthPlot
         var plot = new Plot();
         foreach (var (contender, label, color) in Curves)
         {
-            Draw(plot, Points(series, records, contender, record => record.Median), label, color, isFloor: false);
+            Draw(plot, Points(series, records, contender, all => all.Min(record => record.Median)), label, color, isFloor: false);
         }
 
         Draw(
-            plot, Points(series, records, "twintail", record => record.Work / record.Peak * 1000), "floor: least work / measured peak", "#555555", isFloor: true);
+            plot,
+            Points(series, records, "twintail", all => all.Min(record => record.Work / record.Peak * 1000)),
+            "floor: least work / measured peak",
+            "#555555",
+            isFloor: true);
         if (plot.PlottableList.Count == 0)
         {
             return false;
@@ -45,12 +49,12 @@ internal static class GrowthPlot
     }
 
     private static (double X, double Y)[] Points(
-        GrowthSeries series, IReadOnlyList<TimingRecord> records, string contender, Func<TimingRecord, double?> value) =>
+        GrowthSeries series, IReadOnlyList<TimingRecord> records, string contender, Func<IEnumerable<TimingRecord>, double?> value) =>
     [
         .. from point in series.Points
-           let record = records.Where(r => r.Contender == contender && r.Threads == point.Threads && Id(r) == point.Id).MinBy(r => r.Median)
-           where record != null && value(record) is > 0
-           select (Math.Log10(point.X), Math.Log10(value(record)!.Value)),
+           let found = records.Where(r => r.Contender == contender && r.Threads == point.Threads && Id(r) == point.Id).ToList()
+           where found.Count > 0 && value(found) is > 0
+           select (Math.Log10(point.X), Math.Log10(value(found)!.Value)),
     ];
 
     // Short axes get labels between the powers of ten, so that a value can be read on a curve that lies within one of them.
