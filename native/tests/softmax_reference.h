@@ -121,11 +121,11 @@ Output<Real> reference(const Input& in, const Operands* operands = nullptr) {
     }
   }
 
-  // One softmax over `count` scores `step` apart; adds weight * (p - [is positive]) to g.
+  // One softmax over `count` scores `step` apart; adds weight * (p - [is positive]) to g, and -log p(positive) to loss.
   std::vector<Real>& g = out.score_gradient;
   g.assign(n * m, Real(0));
   const auto softmax = [&](size_t start, size_t step, size_t count, size_t positive, Real weight,
-                           Real& share) {
+                           Real& share, Real& loss) {
     Real most = minus_infinity, sum = 0;
     for (size_t k = 0; k < count; ++k) most = std::max(most, s[start + k * step]);
     for (size_t k = 0; k < count; ++k) sum += std::exp(s[start + k * step] - most);
@@ -139,22 +139,24 @@ Output<Real> reference(const Input& in, const Operands* operands = nullptr) {
         g[start + k * step] += weight * p;
       }
     }
-    // Plain code takes p - 1; the oracle must not suffer from p near 1.
-    g[start + positive * step] +=
-        weight * (std::is_same_v<Real, double> ? -others : p_positive - Real(1));
+    // Plain code takes p - 1, and the difference of the logarithms; the oracle must not suffer from p near 1.
+    constexpr bool kOracle = std::is_same_v<Real, double>;
+    g[start + positive * step] += weight * (kOracle ? -others : p_positive - Real(1));
     share += others;
-    return most + std::log(sum);
+    const Real log_sum_exp = most + std::log(sum);
+    loss += kOracle && others < Real(0.5) ? -std::log1p(-others)
+                                          : log_sum_exp - s[start + positive * step];
+    return log_sum_exp;
   };
   const Real half = in.symmetric ? Real(0.5) : Real(1);
   for (size_t i = 0; i < n; ++i) {
     const auto pos = static_cast<size_t>(in.positive(static_cast<int64_t>(i)));
     const auto w = static_cast<Real>(in.weight(static_cast<int64_t>(i)));
-    Real share = 0;
-    const Real by_row = softmax(i * m, 1, m, pos, half * w, share);
-    const Real positive = s[i * m + pos];
-    Real loss = by_row - positive;
+    Real share = 0, loss = 0;
+    const Real by_row = softmax(i * m, 1, m, pos, half * w, share, loss);
     if (in.symmetric) {
-      loss = (loss + softmax(i, m, n, i, half * w, share) - positive) / Real(2);
+      softmax(i, m, n, i, half * w, share, loss);
+      loss /= Real(2);
     }
     out.share.push_back(std::min(share, Real(1)));
     out.log_sum_exp.push_back(by_row);
