@@ -18,11 +18,11 @@ internal sealed class SmallDisk : IDisposable
         return Execute("mount", "-t", "tmpfs", "-o", "size=" + size, "tmpfs", path) ? new SmallDisk(path) : null;
     }
 
-    /// <summary>Takes all the space that is left.</summary>
+    /// <summary>Takes all the space that is left, beside what it took before.</summary>
     public void Fill()
     {
-        using Microsoft.Win32.SafeHandles.SafeFileHandle file = File.OpenHandle(Ballast, FileMode.Create, FileAccess.Write);
-        long length = 0;
+        using Microsoft.Win32.SafeHandles.SafeFileHandle file = File.OpenHandle(Ballast, FileMode.OpenOrCreate, FileAccess.Write);
+        long length = RandomAccess.GetLength(file);
         foreach (int size in new[] { 1 << 16, 4096, 1 })
         {
             var block = new byte[size];
