@@ -88,7 +88,8 @@ internal sealed class CliProcess : IDisposable
         string program = string.Join(' ', Program.Prepend(DefaultSignals).Concat(arguments).Select(Quoted));
         // The kernel tells the shell alone, which tells the program as a login shell would, and outlives the terminal to note its exit code.
         string command = $"env {program} > {Quoted(outFile)} & p=$!; trap 'kill -HUP $p' HUP; wait $p; wait $p; echo $? > {Quoted(exitCodeFile)}";
-        var start = new ProcessStartInfo("script", ["-q", "-c", command, "/dev/null"]);
+        // A shell cannot trap what it was started to ignore.
+        var start = new ProcessStartInfo("env", [DefaultSignals, "script", "-q", "-c", command, "/dev/null"]);
         start.Environment["TERM"] = "xterm";
         start.Environment["SHELL"] = "/bin/bash";
         return new CliProcess(start);
