@@ -19,11 +19,11 @@ template <bool kAligned, class Weight, int V>
 __device__ __forceinline__ void pool(const Bag<V>& bag, const GatherFeature& feature,
                                      const Lanes& lanes, int first, Pooled<V>& pooled) {
   const auto* weights = static_cast<const Weight*>(feature.weights);
-  const int64_t dim = feature.dim;
+  const int dim = feature.dim;  // here, or every load of a row reads it from memory first
   const auto load = [&](int32_t id, float4(&x)[kLaneQuads]) {
 #pragma unroll
     for (int q = 0; q < kLaneQuads; ++q) {
-      x[q] = load_quad<kAligned>(weights + id * dim, quad_column(lanes, first, q), feature.dim);
+      x[q] = load_quad<kAligned>(weights + int64_t{id} * dim, quad_column(lanes, first, q), dim);
     }
   };
 #pragma unroll

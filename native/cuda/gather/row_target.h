@@ -128,6 +128,7 @@ __device__ __forceinline__ void finish_run(const MergeTable& table, const Optimi
   float4 quads[kLaneQuads];
   float grown = 0.0f;
   if (rowwise) {
+    const float before = table.state1[id];  // asked for before the sum, which takes long
     float squares = 0.0f;
     for (int first = 0; first < dim; first += pass) {
       sum_pass(first, quads);
@@ -137,7 +138,7 @@ __device__ __forceinline__ void finish_run(const MergeTable& table, const Optimi
                                          table, plan, id, quad_column(lanes, first, q), quads[q]));
       }
     }
-    grown = __fadd_rn(table.state1[id], __fdiv_rn(lanes.sum(squares), static_cast<float>(dim)));
+    grown = __fadd_rn(before, __fdiv_rn(lanes.sum(squares), static_cast<float>(dim)));
     sync();  // everybody has read the old state
     if (writes && lanes.lane() == 0) table.state1[id] = grown;
   }
