@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint64_t kMostWorkspace = 32 << 20;  // what NVIDIA recommends for sm_90; others need less
 constexpr size_t kMostPlans = 1024;
+constexpr int kMostFailures = 8;
 
 /// Bytes, at most 16: more helps no kernel.
 uint32_t alignment(const void* p) {
@@ -132,15 +133,27 @@ CublasLt::Plan* CublasLt::plan_of(Context& context, const ColumnProduct& p) {
   if (shared_ == nullptr || shared_->handle == nullptr) {
     shared_ = handle_of(library_, context.device.index);
     unusable_ = shared_ == nullptr;
-    if (unusable_ || shared_->handle == nullptr) return nullptr;
+    if (unusable_) return nullptr;
+    if (shared_->handle == nullptr) {
+      note_failure();
+      return nullptr;
+    }
   }
   auto plan = std::make_unique<Plan>(library_.functions);
   const Status status = plan->choose(*shared_, p);
   plan->usable = status == kSuccess;
   if (!plan->usable) cudaGetLastError();
-  if (!plan->usable && status != kNotSupported) return nullptr;
+  if (!plan->usable && status != kNotSupported) {
+    note_failure();
+    return nullptr;
+  }
+  failures_ = 0;
   if (plans_.size() >= kMostPlans) plans_.clear();  // they would be chosen again as they were
   return (plans_[key] = std::move(plan)).get();
+}
+
+void CublasLt::note_failure() {
+  unusable_ = ++failures_ >= kMostFailures;
 }
 
 bool CublasLt::multiply(Context& context, Scope& scope, const ColumnProduct& p) {

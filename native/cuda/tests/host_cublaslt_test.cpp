@@ -227,6 +227,35 @@ TEST_F(HostCublasLt, AHandleThatCanNeverBeMadeIsAskedForOnce) {
   ASSERT_EQ(cudaSetDevice(0), cudaSuccess);
 }
 
+// Each attempt would cut a recorded step.
+TEST_F(HostCublasLt, WhatKeepsFailingIsLeftAlone) {
+  constexpr int kDevice = 41;  // one that has no handle yet
+  simt::options().device_count = kDevice + 1;
+  tt_context_options o = options();
+  o.device_index = kDevice;
+  ASSERT_EQ(cudaSetDevice(kDevice), cudaSuccess);
+  for (const char* function : {"cublasLtCreate", "cublasLtMatmulAlgoGetHeuristic"}) {
+    SCOPED_TRACE(function);
+    Context context(o, count);
+    let_fail(function, kInternalError);
+    const int before = calls(function);
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(forward(context), kY);
+    EXPECT_EQ(calls(function), before + 8);
+    EXPECT_FALSE(context.cublaslt.available());
+    let_fail("", kSuccess);
+  }
+  {
+    Context context(o, count);
+    let_fail("cublasLtMatmulAlgoGetHeuristic", kInternalError);
+    for (int i = 0; i < 7; ++i) EXPECT_EQ(forward(context), kY);
+    let_fail("", kSuccess);
+    const int products = calls("product");
+    EXPECT_EQ(forward(context), kY);
+    EXPECT_EQ(calls("product"), products + 1);
+  }
+  ASSERT_EQ(cudaSetDevice(0), cudaSuccess);
+}
+
 // cublasLtDestroy waits for the whole device, which no capture survives.
 TEST_F(HostCublasLt, AContextsEndLeavesWhatAnotherRecordsAlone) {
   Context context(options(), count);
