@@ -75,10 +75,11 @@ public sealed class TestRun(ICakeContext context, DirectoryPath folder)
     /// "N passed, N failed[, N skipped]". Both are left in the folder too.
     public void PrintClosingLine()
     {
-        if (_programs == 0) return;
+        if (_programs == 0 && !HasFailed) return;
         if (_failures.Count > 0)
         {
             var shown = string.Join("\n", _failures.Take(ShownFailures));
+            if (_failures.Count > ShownFailures) shown += $"\nand {_failures.Count - ShownFailures} more";
             System.IO.File.WriteAllText(folder.CombineWithFilePath("failures.txt").FullPath, shown + "\n");
             Console.Error.WriteLine(shown);
         }

@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint64_t kMostWorkspace = 32 << 20;  // what NVIDIA recommends for sm_90; others need less
 constexpr size_t kMostPlans = 1024;
-constexpr int kMostFailures = 8;
+constexpr int kMostFailures = 8;  // after which nothing is hoped for
 
 /// Bytes, at most 16: more helps no kernel.
 uint32_t alignment(const void* p) {
@@ -29,7 +29,7 @@ uint32_t epilogue_of(const ColumnProduct& p) {
 /// What a shape needs for every call.
 struct CublasLt::Plan {
   const Functions& functions;
-  bool usable = false;
+  int failures = 0;  // to prepare it; 0: it can be used
   Operation operation = nullptr;
   Layout a = nullptr, b = nullptr, d = nullptr;
   Algorithm algorithm{};
@@ -115,13 +115,16 @@ CublasLt::CublasLt(const Library& library) : library_(library) {}
 
 CublasLt::~CublasLt() = default;
 
-/// NULL: none could be made now.
+/// NULL: the library cannot be used, at least now.
 CublasLt::Plan* CublasLt::plan_of(Context& context, const ColumnProduct& p) {
   const uint32_t kind = epilogue_of(p) << 2 | (p.transpose_a ? 2u : 0u) | (p.transpose_b ? 1u : 0u);
   const uint32_t alignments = alignment(p.a) | alignment(p.b) << 8 | alignment(p.d) << 16;
   const Key key(p.m, p.n, p.k, kind, alignments);
   const auto known = plans_.find(key);
-  if (known != plans_.end()) return known->second.get();
+  const int failures = known != plans_.end() ? known->second->failures : 0;
+  if (known != plans_.end() && (failures == 0 || failures >= kMostFailures)) {
+    return known->second.get();
+  }
   context.recording.interrupt();
   bool captured = false;
   check(ask_captured(context.stream, &captured), "linear");
@@ -132,41 +135,31 @@ CublasLt::Plan* CublasLt::plan_of(Context& context, const ColumnProduct& p) {
   }
   if (shared_ == nullptr || shared_->handle == nullptr) {
     shared_ = handle_of(library_, context.device.index);
-    unusable_ = shared_ == nullptr;
-    if (unusable_) return nullptr;
-    if (shared_->handle == nullptr) {
-      note_failure();
-      return nullptr;
-    }
+    const bool later = shared_ != nullptr && shared_->handle == nullptr;
+    unusable_ = shared_ == nullptr || (later && ++handle_failures_ >= kMostFailures);
+    if (unusable_ || later) return nullptr;
   }
   auto plan = std::make_unique<Plan>(library_.functions);
   const Status status = plan->choose(*shared_, p);
-  plan->usable = status == kSuccess;
-  if (!plan->usable) cudaGetLastError();
-  if (!plan->usable && status != kNotSupported) {
-    note_failure();
-    return nullptr;
+  if (status != kSuccess) {
+    cudaGetLastError();
+    plan->failures = status == kNotSupported ? kMostFailures : failures + 1;
   }
-  failures_ = 0;
   if (plans_.size() >= kMostPlans) plans_.clear();  // they would be chosen again as they were
   return (plans_[key] = std::move(plan)).get();
-}
-
-void CublasLt::note_failure() {
-  unusable_ = ++failures_ >= kMostFailures;
 }
 
 bool CublasLt::multiply(Context& context, Scope& scope, const ColumnProduct& p) {
   if (!available()) return false;
   Plan* plan = plan_of(context, p);
-  if (plan == nullptr || !plan->usable) return false;
+  if (plan == nullptr || plan->failures > 0) return false;
   void* workspace = nullptr;
   if (plan->workspace_bytes > 0)
     workspace = scope.get<char>(static_cast<int64_t>(plan->workspace_bytes));
   const Status status = plan->run(*shared_, p, workspace, context.stream);
   if (status == kSuccess) return true;
   cudaGetLastError();  // if the device is lost, the kernel that comes instead says so
-  if (status == kNotSupported) plan->usable = false;
+  if (status == kNotSupported) plan->failures = kMostFailures;
   return false;
 }
 

@@ -58,8 +58,9 @@ struct ColumnProduct {
 };
 
 /// A context's use of the library. The algorithm of a shape is chosen once: the same bits in every call with pointers
-/// of the same alignment. That there is none is remembered; what else fails may succeed in the next call, and is left alone where it
-/// keeps failing: each attempt would cut a recorded step.
+/// of the same alignment. That there is none is remembered; what else fails may succeed in the next call, but is left alone
+/// after some attempts, each of which cuts a recorded step. Other shapes stay with the library: their bits are those of the
+/// first call, also in a training that was stopped and goes on.
 class CublasLt {
  public:
   explicit CublasLt(const cublaslt::Library& library);
@@ -80,12 +81,11 @@ class CublasLt {
       std::tuple<int64_t, int64_t, int64_t, uint32_t, uint32_t>;  // m, n, k, kind, alignments
 
   Plan* plan_of(Context& context, const ColumnProduct& product);
-  void note_failure();
 
   const cublaslt::Library& library_;
   cublaslt::SharedHandle* shared_ = nullptr;
   bool unusable_ = false;
-  int failures_ = 0;  // of preparations, in a row
+  int handle_failures_ = 0;
   std::map<Key, std::unique_ptr<Plan>> plans_;
 };
 
