@@ -32,6 +32,21 @@ __device__ __forceinline__ uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }
 
+// ---- ld.relaxed, st.relaxed: one word that blocks hand to one another. Orders nothing else.
+
+__device__ __forceinline__ unsigned long long load_relaxed(const unsigned long long* p) {
+  unsigned long long word;
+  asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];"
+               : "=l"(word)
+               : "l"(__cvta_generic_to_global(p))
+               : "memory");
+  return word;
+}
+__device__ __forceinline__ void store_relaxed(unsigned long long* p, unsigned long long word) {
+  asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(__cvta_generic_to_global(p)), "l"(word)
+               : "memory");
+}
+
 // ---- redux.sync: over all lanes of a warp. By CUDA C++'s own word for it: of assembly the compiler does not know that
 // all lanes have to meet in it, and might do it twice, in both branches before.
 

@@ -8,6 +8,7 @@ void augmented_values(Context& context, const Table* table, const tt_gather_view
                       int32_t feature, uint64_t* masks, int64_t* offsets, int32_t* values,
                       int64_t capacity) {
   Scope scope(context.workspace);
+  Zeroed zeroed(context, scope);
   Staging staging;
   const std::vector<AugmentationPlan> plans = make_plans(*table, view, 1);
   GatherFeature wanted = gather_features(*table, nullptr)[static_cast<size_t>(feature)];
@@ -21,7 +22,7 @@ void augmented_values(Context& context, const Table* table, const tt_gather_view
   const std::vector<ViewReading> readings = read_views(context, scope, plans, plan, view);
   const Reading<1> reading = make_reading<1>(*table, *view, readings.data());
   count_lookups(context, reading, device_feature, 1, blocks, 0, offsets);
-  exclusive_scan(context, scope, offsets, view->n, offsets + view->n);
+  exclusive_scan(context, zeroed, offsets, view->n, offsets + view->n);
   if (values == nullptr) return;
   int64_t total = 0;
   read(context, offsets + view->n, 1, &total, "augmented_values");

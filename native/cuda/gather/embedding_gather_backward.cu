@@ -94,6 +94,7 @@ class Backward {
            int32_t embedding_count, const tt_gather_view* views, int32_t view_count)
       : context_(context),
         scope_(context.workspace),
+        zeroed_(context, scope_),
         table_(table),
         views_(views),
         view_count_(view_count),
@@ -132,8 +133,8 @@ class Backward {
       output.first_row = first_row;
       write_lookups(context_, reading, features, table_.feature_count, blocks, output);
     });
-    pairs = radix_sort(context_, scope_, pairs, spare, lookups_, keys_.bits());
-    sorted_ = find_runs(context_, scope_, pairs.keys, pairs.values, lookups_,
+    pairs = radix_sort(context_, scope_, zeroed_, pairs, spare, lookups_, keys_.bits());
+    sorted_ = find_runs(context_, scope_, zeroed_, pairs.keys, pairs.values, lookups_,
                         staging_.at<int64_t>(keys_place_), static_cast<int32_t>(targets.size()),
                         counts.empty() ? nullptr : staging_.at<int64_t*>(counts_place_));
     gradient_rows_ = GradientRows{staging_.at<GradientPiece>(pieces_place_),
@@ -227,7 +228,7 @@ class Backward {
                             uint32_t blocks, int64_t first_row) {
       count_lookups(context_, reading, features, table_.feature_count, blocks, first_row, offsets);
     });
-    exclusive_scan(context_, scope_, offsets, bags, offsets + bags);
+    exclusive_scan(context_, zeroed_, offsets, bags, offsets + bags);
     const int64_t most = most_lookups(table_, views_, view_count_);
     lookups_ = most >= 0 ? Extent::on_device(offsets + bags, most) : count_of(offsets + bags);
     return offsets;
@@ -246,6 +247,7 @@ class Backward {
 
   Context& context_;
   Scope scope_;
+  Zeroed zeroed_;
   const Table& table_;
   const tt_gather_view* views_;
   int32_t view_count_;

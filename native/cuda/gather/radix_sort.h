@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gather/extent.h"
+#include "gather/zeroed.h"
 
 namespace tt::cuda {
 
@@ -12,7 +13,7 @@ struct KeysAndValues {
 
 /// Sorts count < 2^32 pairs by the low `bits` of the keys; equal keys stay in their order. Returns where the
 /// result lies: in `pairs` or in `spare`, both [count].
-KeysAndValues radix_sort(Context& context, Scope& scope, KeysAndValues pairs, KeysAndValues spare,
-                         const Extent& count, int bits);
+KeysAndValues radix_sort(Context& context, Scope& scope, Zeroed& zeroed, KeysAndValues pairs,
+                         KeysAndValues spare, const Extent& count, int bits);
 
 }  // namespace tt::cuda

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gather/extent.h"
+#include "gather/zeroed.h"
 
 namespace tt::cuda {
 
@@ -15,8 +16,8 @@ struct SortedLookups {
 
 /// first_keys: device [tables + 1]; counts: device [tables], where the number of each table's runs goes, NULL
 /// entries: nowhere; or NULL. count: lookups, < 2^32.
-SortedLookups find_runs(Context& context, Scope& scope, const uint32_t* keys, const uint32_t* bags,
-                        const Extent& count, const int64_t* first_keys, int32_t tables,
-                        int64_t* const* counts);
+SortedLookups find_runs(Context& context, Scope& scope, Zeroed& zeroed, const uint32_t* keys,
+                        const uint32_t* bags, const Extent& count, const int64_t* first_keys,
+                        int32_t tables, int64_t* const* counts);
 
 }  // namespace tt::cuda

@@ -1,79 +1,58 @@
 #include "gather/scan.h"
 
+#include "gather/look_back.h"
+
 namespace tt::cuda {
 namespace {
 
 constexpr int kItems = 8;  // of a thread, behind each other
-constexpr int64_t kTile = kScanThreads * kItems;
-constexpr int64_t kOneBlock = 4 * kTile;  // up to here one block does it all
+constexpr int kTile = kScanThreads * kItems;
 
-template <class T>
-__device__ __forceinline__ T load_items(const T* items, int64_t begin, int64_t count,
-                                        T (&own)[kItems]) {
-  T sum = 0;
+/// words: the ticket, then a word a tile.
+__global__ void __launch_bounds__(kScanThreads)
+    scan_kernel(int64_t* items, Extent extent, TileWord* words, int64_t* total) {
+  TT_SHARED(int64_t, before, );
+  const int64_t count = extent.count(), tiles = tiles_of<kTile>(count);
+  TileWord* sums = words + 1;
+  for (int64_t tile = next_tile(words); tile < tiles; tile = next_tile(words)) {
+    const int64_t begin = tile * kTile + int64_t{threadIdx.x} * kItems;
+    int64_t own[kItems], sum = 0, tile_sum;
 #pragma unroll
-  for (int k = 0; k < kItems; ++k) {
-    own[k] = begin + k < count ? items[begin + k] : T{0};
-    sum += own[k];
-  }
-  return sum;
-}
-
-template <class T>
-__global__ void __launch_bounds__(kScanThreads)
-    tile_sums_kernel(const T* items, Extent extent, T* sums) {
-  const int64_t count = extent.count();
-  for (int64_t tile = blockIdx.x; tile * kTile < count; tile += gridDim.x) {
-    T own[kItems], total;
-    const int64_t begin = tile * kTile + int64_t{threadIdx.x} * kItems;
-    block_exclusive_sum(load_items(items, begin, count, own), total);
-    if (threadIdx.x == 0) sums[tile] = total;
-  }
-}
-
-// Each tile is scanned behind before[tile]. before NULL: the one block carries the sum from tile to tile.
-template <class T>
-__global__ void __launch_bounds__(kScanThreads)
-    scan_kernel(T* items, Extent extent, const T* before, T* total) {
-  const int64_t count = extent.count();
-  T sum = 0;
-  for (int64_t tile = blockIdx.x; tile * kTile < count; tile += gridDim.x) {
-    if (before != nullptr) sum = before[tile];
-    const int64_t begin = tile * kTile + int64_t{threadIdx.x} * kItems;
-    T own[kItems], tile_total;
-    T at = sum + block_exclusive_sum(load_items(items, begin, count, own), tile_total);
+    for (int k = 0; k < kItems; ++k) {
+      own[k] = begin + k < count ? items[begin + k] : 0;
+      sum += own[k];
+    }
+    int64_t at = block_exclusive_sum(sum, tile_sum);
+    if (threadIdx.x < 32) {
+      if (threadIdx.x == 0 && tile > 0)
+        tell(sums + tile, kTileSum, static_cast<TileWord>(tile_sum));
+      const auto first = static_cast<int64_t>(warp_sum_before(sums, tile));
+      if (threadIdx.x == 0) {
+        tell(sums + tile, kSumUpTo, static_cast<TileWord>(first + tile_sum));
+        before = first;
+        if (tile == tiles - 1) *total = first + tile_sum;
+      }
+    }
+    __syncthreads();
+    at += before;
 #pragma unroll
     for (int k = 0; k < kItems; ++k) {
       if (begin + k < count) items[begin + k] = at;
       at += own[k];
     }
-    sum += tile_total;
   }
-  if (before == nullptr && threadIdx.x == 0) *total = sum;
+  if (tiles == 0 && blockIdx.x == 0 && threadIdx.x == 0) *total = 0;
 }
 
 }  // namespace
 
-template <class T>
-void exclusive_scan(Context& context, Scope& scope, T* items, const Extent& count, T* total) {
-  const dim3 block(kScanThreads);
-  if (count.most() <= kOneBlock) {
-    check(
-        TT_LAUNCH(scan_kernel<T>, dim3(1), block, 0, context.stream, items, count, nullptr, total),
-        "prefix sums");
-    return;
-  }
-  const Extent tiles = count.tiles(kTile);
-  auto* sums = scope.get<T>(tiles.most());
-  const dim3 grid = grid_over(context, tiles);
-  check(TT_LAUNCH(tile_sums_kernel<T>, grid, block, 0, context.stream, items, count, sums),
-        "prefix sums");
-  exclusive_scan(context, scope, sums, tiles, total);
-  check(TT_LAUNCH(scan_kernel<T>, grid, block, 0, context.stream, items, count, sums, nullptr),
+void exclusive_scan(Context& context, Zeroed& zeroed, int64_t* items, const Extent& count,
+                    int64_t* total) {
+  const int64_t tiles = tiles_of<kTile>(count.most());
+  auto* words = zeroed.get<TileWord>(1 + tiles);
+  check(TT_LAUNCH(scan_kernel, grid_over(context, tiles), dim3(kScanThreads), 0, context.stream,
+                  items, count, words, total),
         "prefix sums");
 }
-
-template void exclusive_scan(Context&, Scope&, uint32_t*, const Extent&, uint32_t*);
-template void exclusive_scan(Context&, Scope&, int64_t*, const Extent&, int64_t*);
 
 }  // namespace tt::cuda

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gather/extent.h"
+#include "gather/zeroed.h"
 
 namespace tt::cuda {
 
@@ -33,9 +34,9 @@ __device__ __forceinline__ T block_exclusive_sum(T value, T& total) {
   return before_warp + sum - value;
 }
 
-/// items [count] become the sums of those before; *total: of all. total: device, may be items + count where
-/// the host knows the count. T: uint32_t or int64_t.
-template <class T>
-void exclusive_scan(Context& context, Scope& scope, T* items, const Extent& count, T* total);
+/// items [count], none negative, become the sums of those before; *total: of all. total: device, may be items + count
+/// where the host knows the count.
+void exclusive_scan(Context& context, Zeroed& zeroed, int64_t* items, const Extent& count,
+                    int64_t* total);
 
 }  // namespace tt::cuda

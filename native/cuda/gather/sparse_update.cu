@@ -32,12 +32,13 @@ void sparse_update(Context& context, const tt_optimizer* optimizer, const tt_emb
                        static_cast<long long>(count)));
   }
   Scope scope(context.workspace);
+  Zeroed zeroed(context, scope);
   KeysAndValues pairs{scope.get<uint32_t>(count), scope.get<uint32_t>(count)};
   const KeysAndValues spare{scope.get<uint32_t>(count), scope.get<uint32_t>(count)};
   check(TT_LAUNCH(number_kernel, grid_for(count, kThreads), dim3(kThreads), 0, context.stream, ids,
                   count, pairs),
         "sparse_update");
-  pairs = radix_sort(context, scope, pairs, spare, count, bits_below(embedding->rows));
+  pairs = radix_sort(context, scope, zeroed, pairs, spare, count, bits_below(embedding->rows));
 
   const tt_embedding& e = *embedding;
   const int64_t first_keys[2] = {0, e.rows};
@@ -45,7 +46,7 @@ void sparse_update(Context& context, const tt_optimizer* optimizer, const tt_emb
   Staging staging;
   const size_t keys_place = staging.add(first_keys, 2), piece_place = staging.add(&piece, 1);
   staging.send(context, scope);
-  const SortedLookups sorted = find_runs(context, scope, pairs.keys, pairs.values, count,
+  const SortedLookups sorted = find_runs(context, scope, zeroed, pairs.keys, pairs.values, count,
                                          staging.at<int64_t>(keys_place), 1, nullptr);
   MergeTarget target{};
   target.embedding = e;

@@ -186,13 +186,13 @@ struct Output {
 
 /// Numbers what the source has, and checks the room; `blocks` gets the sums that put() needs.
 template <class Source>
-void number(Context& context, Scope& scope, const Source& source, int64_t places, int64_t* blocks,
+void number(Context& context, Zeroed& zeroed, const Source& source, int64_t places, int64_t* blocks,
             const Output& out) {
   const dim3 grid = grid_for(places, kBlockPlaces);
   check(TT_LAUNCH((count_kernel<Source>), grid, dim3(kThreads), 0, context.stream, source, places,
                   blocks),
         kDoing);
-  exclusive_scan(context, scope, blocks, grid.x, blocks + grid.x);
+  exclusive_scan(context, zeroed, blocks, grid.x, blocks + grid.x);
   read(context, blocks + grid.x, 1, out.pair_count, kDoing);
   if (out.values_a == nullptr || *out.pair_count <= out.capacity) return;
   bad_argument("capacity",
@@ -225,8 +225,9 @@ void count_in_table(Context& context, Scope& scope, const Rows& rows, int64_t ce
         kDoing);
   const Cells source{counts, static_cast<uint32_t>(vocabulary_b), out.values_a, out.values_b,
                      out.counts};
+  Zeroed zeroed(context, scope);
   int64_t* blocks = block_sums(scope, cells);
-  number(context, scope, source, cells, blocks, out);
+  number(context, zeroed, source, cells, blocks, out);
   if (out.values_a != nullptr) put(context, source, cells, blocks);
 }
 
@@ -244,7 +245,8 @@ void count_sorted(Context& context, Scope& scope, const Rows& rows, int32_t voca
   check(TT_LAUNCH(count_pairs_kernel, grid, dim3(kThreads), 0, context.stream, rows, places),
         kDoing);
   auto* signed_places = reinterpret_cast<int64_t*>(places);
-  exclusive_scan(context, scope, signed_places, rows.count, signed_places + rows.count);
+  Zeroed zeroed(context, scope);
+  exclusive_scan(context, zeroed, signed_places, rows.count, signed_places + rows.count);
   int64_t pairs = 0;
   read(context, signed_places + rows.count, 1, &pairs, kDoing);
   if (pairs > kMostPairs) {
@@ -261,17 +263,17 @@ void count_sorted(Context& context, Scope& scope, const Rows& rows, int32_t voca
                   by_b.keys, by_b.values),
         kDoing);
   const KeysAndValues sorted_b =
-      radix_sort(context, scope, by_b, spare, pairs, bits_of(vocabulary_b));
+      radix_sort(context, scope, zeroed, by_b, spare, pairs, bits_of(vocabulary_b));
   if (sorted_b.keys == spare.keys) spare = by_b;
   const KeysAndValues by_a{sorted_b.values, sorted_b.keys};  // stable: b stays ascending
   const KeysAndValues sorted =
-      radix_sort(context, scope, by_a, spare, pairs, bits_of(vocabulary_a));
+      radix_sort(context, scope, zeroed, by_a, spare, pairs, bits_of(vocabulary_a));
 
   const bool wanted = out.values_a != nullptr;
   uint32_t* starts = wanted ? scope.get<uint32_t>(std::min(pairs, out.capacity)) : nullptr;
   const Heads source{sorted.keys, sorted.values, out.values_a, out.values_b, starts};
   int64_t* blocks = block_sums(scope, pairs);
-  number(context, scope, source, pairs, blocks, out);
+  number(context, zeroed, source, pairs, blocks, out);
   if (!wanted) return;
   put(context, source, pairs, blocks);
   check(TT_LAUNCH(count_runs_kernel, grid_for(*out.pair_count, kThreads), dim3(kThreads), 0,

@@ -2,6 +2,7 @@
 // the PTX instruction that it stands for (PTX ISA 8.4).
 #pragma once
 
+#include "simt/atomics.h"
 #include "simt/half.h"
 #include "simt/memory.h"
 #include "simt/sync.h"
@@ -12,6 +13,17 @@ using simt::Where;
 
 inline unsigned lane_id() {
   return simt::lane();
+}
+
+// ---- ld.relaxed.gpu.global.u64 (9.7.8.8), st.relaxed.gpu.global.u64 (9.7.8.11): a thread that polls lets others run
+
+inline unsigned long long load_relaxed(const unsigned long long* p, Where w = Where::here()) {
+  return simt::atomic_update(
+      const_cast<unsigned long long*>(p), [](unsigned long long word) { return word; }, w);
+}
+inline void store_relaxed(unsigned long long* p, unsigned long long word, Where w = Where::here()) {
+  simt::atomic_update(
+      p, [word](unsigned long long) { return word; }, w);
 }
 
 // ---- redux.sync (9.7.12.12), over all lanes
