@@ -107,6 +107,9 @@ void park();  // the current thread waits: goes on with another; returns when it
 void stay_ready();  // lets others run
 void progress();    // for the detection of endless spinning
 
+// runtime_device.cpp: prints what the device does, where the options ask for it
+void trace(const std::string& what);
+
 // block.cpp: returns cudaErrorLaunchFailure if a thread failed.
 cudaError_t run_grid(const Grid& grid, const Call& call);
 

@@ -32,6 +32,7 @@ Options read_options() {
   from_environment("SIMT_DEFER", options.defer_streams);
   from_environment("SIMT_HOST_GUARD", options.host_guard);
   from_environment("SIMT_POOLS", options.memory_pools);
+  from_environment("SIMT_TRACE", options.trace);
   bool allow_uninitialised = false;
   from_environment("SIMT_UNINITIALISED", allow_uninitialised);
   options.check_uninitialised = !allow_uninitialised;
@@ -69,6 +70,10 @@ Options& options() {
   return machine.options;
 }
 
+void trace(const std::string& what) {
+  if (machine.options.trace) std::fprintf(stderr, "simt: %s\n", what.c_str());
+}
+
 cudaError_t launch(const Grid& grid, cudaStream_t stream, Call call) {
   const Lock lock(machine.mutex);
   if (const cudaError_t status = use_context()) return record(status);
@@ -81,6 +86,8 @@ cudaError_t launch(const Grid& grid, cudaStream_t stream, Call call) {
   }
   return record(submit(stream, Job::kKernel, [grid, call = std::move(call)] {
     if (const cudaError_t status = shared_prepare(grid.shared_bytes)) return status;
+    trace(format("%s, %u blocks of %u", grid.kernel, grid.grid.x * grid.grid.y * grid.grid.z,
+                 grid.block.x * grid.block.y * grid.block.z));
     return run_grid(grid, call);
   }));
 }

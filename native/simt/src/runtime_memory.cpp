@@ -62,6 +62,7 @@ struct Rectangle {
 };
 
 cudaError_t copy_now(const Rectangle& r) {
+  simt::trace(simt::format("copy of %zu bytes", r.width * r.height));
   const simt::HostAccess to(r.to), from(r.from);
   for (std::size_t i = 0; i < r.height; i++) {
     unsigned char* row_to = r.to + i * r.to_pitch;
@@ -221,6 +222,7 @@ cudaError_t cudaMemsetAsync(void* p, int value, std::size_t bytes, cudaStream_t 
   if (simt::memory_kind(p, bytes) != MemoryKind::kDevice) return record(refuse("memset", p, bytes));
   return record(simt::submit(stream, simt::Job::kFill, [p, value, bytes] {
     if (simt::memory_kind(p, bytes) != MemoryKind::kDevice) return stale("memset");
+    simt::trace(simt::format("fill of %zu bytes", bytes));
     const simt::HostAccess access(p);
     std::memset(p, value, bytes);
     shadow::host_wrote(p, bytes);

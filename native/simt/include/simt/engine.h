@@ -46,6 +46,8 @@ struct Options {
   bool check_uninitialised = true;
   // Work on streams waits until somebody synchronises, instead of running at once. SIMT_DEFER=1.
   bool defer_streams = false;
+  // Name each kernel, copy and fill on standard error when it runs. SIMT_TRACE=1.
+  bool trace = false;
   // What cudaDevAttrMemoryPoolsSupported says. SIMT_POOLS=0.
   bool memory_pools = true;
   // What cudaDevAttrPageableMemoryAccess says: then a copy from pageable memory may read it when the copy is done.
