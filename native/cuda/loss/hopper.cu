@@ -26,9 +26,9 @@
 // some of the exponentials (7 instructions each) would help where they bind alone; here it would take what is left to issue.
 #include "loss/hopper.h"
 
+#include "loss/begin.cuh"
 #include "loss/epilogue.cuh"
 #include "loss/hopper_ptx.h"
-#include "loss/rows.cuh"
 
 namespace tt::cuda::loss::hopper {
 namespace {
@@ -55,30 +55,33 @@ struct Block {
 
 using Operand = uint32_t[kTileRows / 16][4];  // 64 x 128 weights as A of the second product
 
-constexpr int kPackThreads = 128;
-
-// A warp a row, those that only fill the last tile too.
+// Those that only fill the last tile are rows, too.
 template <int kWidth>
-__global__ void __launch_bounds__(kPackThreads)
-    pack_tiles(const float* rows, int64_t count, int d, __nv_bfloat16* packed,
-               float* inverse_norm) {
-  const int lane = static_cast<int>(ptx::lane_id());
-  const int64_t row = (static_cast<int64_t>(blockIdx.x) * kPackThreads + threadIdx.x) / 32;
-  if (row >= padded_rows(count)) return;  // the whole warp
-  float inverse = 0.0f;
-  if (row < count) {
-    inverse = inverse_length(rows + row * d, d);
-    if (lane == 0) inverse_norm[row] = inverse;
+struct Packer {
+  const float* from;  // [count, d]
+  int64_t count;
+  int d;
+  __nv_bfloat16* packed;
+  float* inverse_norm;
+
+  __host__ __device__ int64_t rows() const { return padded_rows(count); }
+  __device__ void operator()(int64_t row) const {
+    const int lane = static_cast<int>(ptx::lane_id());
+    float inverse = 0.0f;
+    if (row < count) {
+      inverse = inverse_length(from + row * d, d);
+      if (lane == 0) inverse_norm[row] = inverse;
+    }
+    const int64_t tile = row / kTileRows;
+    const int r = static_cast<int>(row % kTileRows);
+    for (int k = lane; k < kWidth; k += 32) {
+      const float unit = row < count && k < d ? from[row * d + k] * inverse : 0.0f;
+      const int piece = (k % 64 / 8) ^ (r % 8);
+      packed[(tile * (kWidth / 64) + k / 64) * kPlane + r * 64 + piece * 8 + k % 8] =
+          __float2bfloat16(unit);
+    }
   }
-  const int64_t tile = row / kTileRows;
-  const int r = static_cast<int>(row % kTileRows);
-  for (int k = lane; k < kWidth; k += 32) {
-    const float unit = row < count && k < d ? rows[row * d + k] * inverse : 0.0f;
-    const int piece = (k % 64 / 8) ^ (r % 8);
-    packed[(tile * (kWidth / 64) + k / 64) * kPlane + r * 64 + piece * 8 + k % 8] =
-        __float2bfloat16(unit);
-  }
-}
+};
 
 #if TT_SM90A || TT_SIMT
 
@@ -330,14 +333,20 @@ int splits_for(int64_t nx, int64_t ny, int multiprocessors) {
   return balanced_splits(blocks, multiprocessors, (tiles + 3) / 4);
 }
 
-cudaError_t pack(const float* rows, int64_t count, int d, int width, __nv_bfloat16* packed,
-                 float* inverse_norm, cudaStream_t stream) {
-  const dim3 grid(static_cast<unsigned>(padded_rows(count) * 32 / kPackThreads));
-  const auto launch = [&](auto kernel) {
-    return TT_LAUNCH(kernel, grid, dim3(kPackThreads), 0, stream, rows, count, d, packed,
-                     inverse_norm);
+template <int kWidth>
+static cudaError_t begin_width(const Problem& p, const Side& q, const Side& c, Facts* facts,
+                               cudaStream_t stream) {
+  const auto packer = [&](const float* rows, int64_t count, const Side& side) {
+    return Packer<kWidth>{rows, count, p.d, static_cast<__nv_bfloat16*>(side.packed),
+                          side.inverse_norm};
   };
-  return width == 64 ? launch(pack_tiles<64>) : launch(pack_tiles<128>);
+  return begin_with(packer(p.queries, p.n, q), packer(p.candidates, p.m, c), p, facts, stream);
+}
+
+cudaError_t begin(const Problem& p, const Side& q, const Side& c, int width, Facts* facts,
+                  cudaStream_t stream) {
+  return width == 64 ? begin_width<64>(p, q, c, facts, stream)
+                     : begin_width<128>(p, q, c, facts, stream);
 }
 
 cudaError_t run(const Pass& pass, Mode mode, int width, cudaStream_t stream) {

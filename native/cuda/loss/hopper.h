@@ -4,6 +4,7 @@
 #pragma once
 
 #include "loss/pass.h"
+#include "loss/stages.h"
 
 namespace tt::cuda::loss::hopper {
 
@@ -21,10 +22,10 @@ __host__ __device__ constexpr int64_t padded_rows(int64_t rows) {
 
 int splits_for(int64_t nx, int64_t ny, int multiprocessors);
 
-// Unit rows of [count, d] as bfloat16 in tiles, as the kernel wants them in shared memory. Rows shorter than 1e-12
-// become zero. inverse_norm [count].
-cudaError_t pack(const float* rows, int64_t count, int d, int width, __nv_bfloat16* packed,
-                 float* inverse_norm, cudaStream_t stream);
+// Unit rows of both sides as bfloat16 in tiles, as the kernel wants them in shared memory; and the facts. Rows shorter
+// than 1e-12 become zero. Of the sides only packed and inverse_norm are used.
+cudaError_t begin(const Problem& p, const Side& q, const Side& c, int width, Facts* facts,
+                  cudaStream_t stream);
 
 // All arrays of [ny] must be readable up to padded_rows(ny).
 cudaError_t run(const Pass& pass, Mode mode, int width, cudaStream_t stream);

@@ -49,9 +49,6 @@ struct Pass {
   Condition condition;
 };
 
-// Adds the splits of a pass, in order, into split 0. Maxima (or NULL) become the maximum over all splits.
-cudaError_t combine(const Pass& pass, bool online, int width, cudaStream_t stream);
-
 // Into how many parts to split the moving rows, up to `most`, so that `slots` blocks that run at a time are busy to the
 // end: the fewest that leave a twentieth of them idle at most, else the best. Depends on sizes alone. All splits
 // together have at most the rows of `slots` blocks and 8 nx more.

@@ -1,7 +1,7 @@
 // Sixteen stationary rows a block, sixteen moving rows a turn, one thread a pair; nothing clever.
 #include "loss/plain.h"
 
-#include "loss/rows.cuh"
+#include "loss/begin.cuh"
 
 namespace tt::cuda::loss::plain {
 namespace {
@@ -10,21 +10,26 @@ constexpr int kTile = 16;
 constexpr int kDepth = 32;
 constexpr int kThreads = kTile * kTile;
 
-// A warp a row.
-__global__ void __launch_bounds__(kThreads)
-    pack_rows(const float* rows, int64_t count, int d, bool bfloat16, float* packed,
-              float* inverse_norm) {
-  const int lane = static_cast<int>(ptx::lane_id());
-  const int64_t row = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / 32;
-  if (row >= count) return;  // the whole warp
-  const float* from = rows + row * d;
-  const float inverse = inverse_length(from, d);
-  if (lane == 0) inverse_norm[row] = inverse;
-  for (int k = lane; k < d; k += 32) {
-    const float unit = from[k] * inverse;
-    packed[row * d + k] = bfloat16 ? __bfloat162float(__float2bfloat16(unit)) : unit;
+struct Packer {
+  const float* from;  // [count, d]
+  int64_t count;
+  int d;
+  bool bfloat16;
+  float* packed;
+  float* inverse_norm;
+
+  __host__ __device__ int64_t rows() const { return count; }
+  __device__ void operator()(int64_t row) const {
+    const int lane = static_cast<int>(ptx::lane_id());
+    const float* x = from + row * d;
+    const float inverse = inverse_length(x, d);
+    if (lane == 0) inverse_norm[row] = inverse;
+    for (int k = lane; k < d; k += 32) {
+      const float unit = x[k] * inverse;
+      packed[row * d + k] = bfloat16 ? __bfloat162float(__float2bfloat16(unit)) : unit;
+    }
   }
-}
+};
 
 struct Tiles {  // a slice of both sides; the odd stride keeps rows in different banks
   float x[kTile][kDepth + 1];
@@ -151,11 +156,13 @@ int splits_for(int64_t nx, int64_t ny, int multiprocessors) {
   return static_cast<int>(splits < 1 ? 1 : splits);
 }
 
-cudaError_t pack(const float* rows, int64_t count, int d, bool bfloat16, float* packed,
-                 float* inverse_norm, cudaStream_t stream) {
-  const dim3 grid(static_cast<unsigned>((count * 32 + kThreads - 1) / kThreads));
-  return TT_LAUNCH(pack_rows, grid, dim3(kThreads), 0, stream, rows, count, d, bfloat16, packed,
-                   inverse_norm);
+cudaError_t begin(const Problem& p, const Side& q, const Side& c, Facts* facts,
+                  cudaStream_t stream) {
+  const auto packer = [&](const float* rows, int64_t count, const Side& side) {
+    return Packer{
+        rows, count, p.d, p.bfloat16, static_cast<float*>(side.packed), side.inverse_norm};
+  };
+  return begin_with(packer(p.queries, p.n, q), packer(p.candidates, p.m, c), p, facts, stream);
 }
 
 cudaError_t run(const Pass& pass, Mode mode, int d, cudaStream_t stream) {

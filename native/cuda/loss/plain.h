@@ -2,14 +2,16 @@
 #pragma once
 
 #include "loss/pass.h"
+#include "loss/stages.h"
 
 namespace tt::cuda::loss::plain {
 
 int splits_for(int64_t nx, int64_t ny, int multiprocessors);
 
-// Unit rows of [count, d]; bfloat16: rounded to that. Rows shorter than 1e-12 become zero.
-cudaError_t pack(const float* rows, int64_t count, int d, bool bfloat16, float* packed,
-                 float* inverse_norm, cudaStream_t stream);
+// Unit rows of both sides as float [rows, d], rounded to bfloat16 where the problem says so; and the facts. Rows shorter
+// than 1e-12 become zero. Of the sides only packed and inverse_norm are used.
+cudaError_t begin(const Problem& p, const Side& q, const Side& c, Facts* facts,
+                  cudaStream_t stream);
 
 cudaError_t run(const Pass& pass, Mode mode, int d, cudaStream_t stream);
 

@@ -74,8 +74,8 @@ int64_t lay_out(Memory& memory, char* base, const Problem& p, const Layout& layo
   memory.bias = take<float>(at, p.m);
   memory.coefficient = take<float>(at, p.n);
   memory.position = take<int>(at, p.n);
-  memory.row_loss = take<double>(at, p.n);
-  memory.along = take<double>(at, p.n > p.m ? p.n : p.m);
+  memory.losses = take<double>(at, block_sums(p.n));
+  memory.alongs = take<double>(at, block_sums(p.n + p.m));
   memory.facts = take<Facts>(at, 1);
   return at - base;
 }
@@ -105,13 +105,10 @@ class Solver {
     }
     keep(finish_terms(p_, memory_, stream_));
     if (rows_ && p_.symmetric) give(memory_.q, memory_.c, p_.n, p_.m, nullptr);
-    if (rows_) finish(true);
-    if (columns_) {
-      give(memory_.c, memory_.q, p_.m, p_.n, p_.symmetric ? nullptr : memory_.bias);
-      finish(false);
-    }
-    if (p_.total != nullptr || wants_temperature())
-      keep(finish_totals(p_, memory_, rows_ ? p_.n : p_.m, stream_));
+    if (columns_) give(memory_.c, memory_.q, p_.m, p_.n, p_.symmetric ? nullptr : memory_.bias);
+    if (rows_ || columns_)
+      keep(project(p_, memory_, Projections{{projection(true), projection(false)}, layout_.width},
+                   stream_));
     return status_;
   }
 
@@ -125,24 +122,19 @@ class Solver {
   }
 
   void begin() {
-    pack(p_.queries, p_.n, memory_.q);
-    pack(p_.candidates, p_.m, memory_.c);
-    keep(prepare(p_, memory_, stream_));
-  }
-
-  void pack(const float* rows, int64_t count, const Side& side) {
-    auto* bfloat16 = static_cast<__nv_bfloat16*>(side.packed);
+    const Memory& m = memory_;
     switch (layout_.engine) {
       case Engine::kPlain:
-        return keep(plain::pack(rows, count, p_.d, p_.bfloat16, static_cast<float*>(side.packed),
-                                side.inverse_norm, stream_));
+        keep(plain::begin(p_, m.q, m.c, m.facts, stream_));
+        break;
       case Engine::kTensorCores:
-        return keep(tuned::pack(rows, count, p_.d, layout_.width, layout_.parts, bfloat16,
-                                side.inverse_norm, stream_));
+        keep(tuned::begin(p_, m.q, m.c, layout_.width, layout_.parts, m.facts, stream_));
+        break;
       case Engine::kHopper:
-        return keep(
-            hopper::pack(rows, count, p_.d, layout_.width, bfloat16, side.inverse_norm, stream_));
+        keep(hopper::begin(p_, m.q, m.c, layout_.width, m.facts, stream_));
+        break;
     }
+    keep(prepare(p_, memory_, stream_));
   }
 
   Pass pass(const Side& x, const Side& y, int64_t nx, int64_t ny) const {
@@ -200,30 +192,29 @@ class Solver {
          : layout_.engine == Engine::kHopper
              ? hopper::run(pass, mode, layout_.width, stream_)
              : tuned::run(pass, mode, layout_.width, layout_.parts, stream_));
-    keep(combine(pass, mode == Mode::kOnline, layout_.width, stream_));
   }
 
-  void finish(bool queries) {
-    const Side& side = queries ? memory_.q : memory_.c;
+  Projection projection(bool queries) const {
     Projection r{};
+    if (!(queries ? rows_ : columns_)) return r;
+    const Side& side = queries ? memory_.q : memory_.c;
     r.x = queries ? p_.queries : p_.candidates;
     r.inverse_norm = side.inverse_norm;
     r.products = side.products;
-    if (queries && !p_.symmetric) {
+    if (queries && !p_.symmetric) {  // of the pass that took the sums
+      r.maxima = side.maxima;
       r.factor = side.factor;
       r.coefficient = memory_.coefficient;
       r.position = memory_.position;
       r.positives = p_.candidates;
       r.positive_norm = memory_.c.inverse_norm;
     }
-    r.facts = memory_.facts;
     r.out = queries ? p_.grad_queries : p_.grad_candidates;
     // The temperature's gradient falls off either side; of both, the queries' is taken.
-    r.along = queries || !rows_ ? memory_.along : nullptr;
+    r.along = queries || !rows_;
     r.count = queries ? p_.n : p_.m;
-    r.d = p_.d;
-    r.width = layout_.width;
-    keep(project(r, stream_));
+    r.splits = side.splits;
+    return r;
   }
 
   const Problem& p_;

@@ -1,6 +1,5 @@
 #include "loss/stages.h"
 
-#include <cfloat>
 #include <cmath>
 
 #include "loss/hopper.h"
@@ -9,8 +8,8 @@
 namespace tt::cuda::loss {
 namespace {
 
-constexpr int kThreads = 128;
-constexpr int kSummaryThreads = 512;
+constexpr int kThreads = 256;
+constexpr int kRows = kThreads / 32;  // of a block that gives each a warp
 constexpr double kLn2 = 0.69314718055994531;
 // Row sums reach 2^124; what is divided by them is lifted so that the quotient stays a normal float.
 constexpr double kLift = 1 << 20;
@@ -55,56 +54,6 @@ __global__ void __launch_bounds__(kThreads) prepare_kernel(Problem p, Memory mem
   }
 }
 
-// One block combines a number of each thread, in a fixed order.
-template <class Combine>
-__device__ double block_reduce(double value, double (&shared)[kSummaryThreads], Combine combine) {
-  const int thread = static_cast<int>(threadIdx.x);
-  __syncthreads();  // shared may still be read
-  shared[thread] = value;
-  __syncthreads();
-  for (int step = kSummaryThreads / 2; step > 0; step /= 2) {
-    if (thread < step) shared[thread] = combine(shared[thread], shared[thread + step]);
-    __syncthreads();
-  }
-  return shared[0];
-}
-
-struct Sum {
-  __device__ double operator()(double a, double b) const { return a + b; }
-};
-struct Most {
-  __device__ double operator()(double a, double b) const { return fmax(a, b); }
-};
-
-// One block.
-__global__ void __launch_bounds__(kSummaryThreads) facts_kernel(Problem p, Facts* facts) {
-  TT_SHARED(double, shared, [kSummaryThreads]);
-  double largest = p.weights != nullptr ? 0.0 : 1.0;
-  double least = p.log_q != nullptr ? INFINITY : 0.0, most = p.log_q != nullptr ? -INFINITY : 0.0;
-  if (p.weights != nullptr) {
-    for (int64_t i = threadIdx.x; i < p.n; i += kSummaryThreads)
-      largest = fmax(largest, fabs(static_cast<double>(p.weights[i])));
-  }
-  if (p.log_q != nullptr) {
-    for (int64_t j = threadIdx.x; j < p.m; j += kSummaryThreads) {
-      least = fmin(least, static_cast<double>(p.log_q[j]));
-      most = fmax(most, static_cast<double>(p.log_q[j]));
-    }
-  }
-  largest = block_reduce(largest, shared, Most());
-  least = -block_reduce(-least, shared, Most());
-  most = block_reduce(most, shared, Most());
-  if (threadIdx.x != 0) return;
-  facts->largest = fabs(p.scale) * largest;
-  float inverse_temperature = p.inverse_temperature;
-  if (p.log_inverse_temperature != nullptr) {
-    inverse_temperature = static_cast<float>(exp(static_cast<double>(*p.log_inverse_temperature)));
-    // None of float32: a batch of one pair would not show it, whose loss is the same at any other.
-    if (!(inverse_temperature > 0.0f && inverse_temperature <= FLT_MAX)) inverse_temperature = NAN;
-  }
-  set_range(*facts, inverse_temperature, least, most);
-}
-
 struct Term {
   double loss;   // log(1 + negatives / positive): exact also where it is tiny
   double share;  // 1 - p(positive)
@@ -115,40 +64,91 @@ __device__ Term term_of(double log2_negatives, double log2_positive) {
   return Term{(delta > 0 ? delta : 0.0) + log1p(small), (delta > 0 ? 1.0 : small) / (1.0 + small)};
 }
 
+// Adds up a number of each warp, its lane 0's, over the grid in a fixed order: those of a block, then those of all
+// blocks by the one that comes last, whose thread 0 gets the sum.
+template <class Use>
+__device__ void sum_over_grid(double value, double* blocks, unsigned* done, Use use) {
+  TT_SHARED(double, warps, [kRows]);
+  TT_SHARED(bool, last, );
+  const int thread = static_cast<int>(threadIdx.x);
+  const auto sum_of_warps = [&] {  // in thread 0
+    __syncthreads();               // warps may still be read
+    if (thread % 32 == 0) warps[thread / 32] = value;
+    __syncthreads();
+    double sum = 0.0;
+    for (int w = 0; thread == 0 && w < kRows; w++) sum += warps[w];
+    return sum;
+  };
+  const double own = sum_of_warps();
+  if (thread == 0) {
+    blocks[blockIdx.x] = own;
+    __threadfence();
+    last = atomicAdd(done, 1u) == gridDim.x - 1;
+  }
+  __syncthreads();
+  if (!last) return;
+  __threadfence();
+  value = 0.0;
+#pragma unroll 8
+  for (unsigned b = threadIdx.x; b < gridDim.x; b += kThreads) value += __ldcg(blocks + b);
+  value = warp_sum(value);
+  const double sum = sum_of_warps();
+  if (thread == 0) use(sum);
+}
+
+// What split s of a row's outputs counts, where each is relative to its own maximum.
+struct SplitFactors {
+  const float* maxima;  // [splits, count] at the row; NULL: 1
+  int64_t count;
+  float shift = 0.0f;  // the maximum over all splits, 0 where nothing is left
+  float most = -INFINITY;
+
+  __device__ SplitFactors(const float* row_maxima, int64_t rows, int splits)
+      : maxima(row_maxima), count(rows) {
+    if (maxima == nullptr) return;
+    for (int s = 0; s < splits; s++) most = fmaxf(most, maxima[s * count]);
+    if (most != -INFINITY) shift = most;
+  }
+  __device__ float operator()(int split) const {
+    return maxima != nullptr ? ptx::exp2_approx(maxima[split * count] - shift) : 1.0f;
+  }
+};
+
 // Sum and maximum of a row's negatives, as log2; the maximum is 0 where it is not kept or nothing is left.
 struct Negatives {
   double sum, most, log2;
 };
-__device__ Negatives negatives_of(const Side& side, int64_t i, bool wide) {
+__device__ Negatives negatives_of(const Side& side, int64_t i, int64_t count, bool wide) {
+  const SplitFactors factors(wide ? side.maxima + i : nullptr, count, side.splits);
+  float sum = 0.0f;
+  for (int s = 0; s < side.splits; s++) sum += factors(s) * side.sums[s * count + i];
   Negatives r;
-  r.sum = side.sums[i];
-  r.most = wide && r.sum != 0.0 ? static_cast<double>(side.maxima[i]) : 0.0;
+  r.sum = sum;
+  r.most = wide && sum != 0.0f ? static_cast<double>(factors.most) : 0.0;
   r.log2 = r.sum == 0.0 ? -static_cast<double>(INFINITY) : log2(r.sum) + r.most;
   return r;
 }
 
-// Loss, log-sum-exp, and the factors of both gradients. A warp a row.
-__global__ void __launch_bounds__(kThreads) terms_kernel(Problem p, Memory memory) {
+// Loss, log-sum-exp, and the factors of both gradients of a row, by a warp. Lane 0 gets the loss.
+__device__ double finish_term(const Problem& p, const Memory& memory, int64_t i) {
   const int lane = static_cast<int>(ptx::lane_id());
-  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / 32;
-  if (i >= p.n) return;  // the whole warp
   const int64_t pos = positive_of(p, i);
   double dot = 0.0;
   for (int k = lane; k < p.d; k += 32)
     dot += static_cast<double>(p.queries[i * p.d + k]) * p.candidates[pos * p.d + k];
   dot = warp_sum(dot);
-  if (lane != 0) return;
-  const Facts facts = *memory.facts;
+  if (lane != 0) return 0.0;
+  const Facts& facts = *memory.facts;
   const bool wide = facts.wide != 0;
   const double cosine = dot * memory.q.inverse_norm[i] * memory.c.inverse_norm[pos];
   const double correction = p.log_q != nullptr ? kLog2E * p.log_q[pos] : 0.0;
   const double log2_positive = facts.scale * cosine + facts.shift - correction;
-  const Negatives row = negatives_of(memory.q, i, wide);
+  const Negatives row = negatives_of(memory.q, i, p.n, wide);
   const Term by_row = term_of(row.log2, log2_positive);
   const double relative = facts.largest > 0 ? weight_of(p, i) * (kLift / facts.largest) : 0.0;
   double loss = by_row.loss, coefficient = relative * by_row.share;
   if (p.symmetric) {
-    const Negatives column = negatives_of(memory.c, i, wide);
+    const Negatives column = negatives_of(memory.c, i, p.m, wide);
     const Term by_column = term_of(column.log2, log2_positive);
     loss = 0.5 * (by_row.loss + by_column.loss);
     coefficient = 0.5 * relative * (by_row.share + by_column.share);
@@ -163,93 +163,110 @@ __global__ void __launch_bounds__(kThreads) terms_kernel(Problem p, Memory memor
   memory.q.addend[i] = static_cast<float>(-row.most);
   memory.q.factor[i] = factor;
   memory.coefficient[i] = static_cast<float>(-coefficient);
-  memory.row_loss[i] = loss;
   if (p.loss != nullptr) p.loss[i] = static_cast<float>(loss);
   if (p.log_sum_exp != nullptr)
     p.log_sum_exp[i] = static_cast<float>((facts.scale * cosine - correction) * kLn2 + loss);
+  return loss;
 }
 
-__global__ void __launch_bounds__(kThreads) project_kernel(Projection p) {
-  const int lane = static_cast<int>(ptx::lane_id());
+// A warp a row.
+__global__ void __launch_bounds__(kThreads) terms_kernel(Problem p, Memory memory) {
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / 32;
-  if (i >= p.count) return;
+  double loss = i < p.n ? finish_term(p, memory, i) : 0.0;
+  if (p.total == nullptr) return;
+  const double weight = i < p.n ? weight_of(p, i) : 0.0;
+  loss = weight != 0.0 ? weight * loss : 0.0;  // which may be infinite
+  sum_over_grid(loss, memory.losses, &memory.facts->terms_done,
+                [&](double sum) { *p.total = sum; });
+}
+
+// Row i's gradient, by a warp. Returns g . u.
+__device__ double project_row(const Projection& p, const Facts& facts, int d, int width,
+                              int64_t i) {
+  const int lane = static_cast<int>(ptx::lane_id());
+  float* products = p.products + i * width;
+  if (p.splits > 1) {
+    const bool relative = p.maxima != nullptr && facts.wide != 0;
+    const SplitFactors factors(relative ? p.maxima + i : nullptr, p.count, p.splits);
+    for (int k = lane; k < d; k += 32) {
+      float total = 0.0f;
+      for (int s = 0; s < p.splits; s++) total += factors(s) * products[s * p.count * width + k];
+      products[k] = total;
+    }
+  }
   const float inverse = p.inverse_norm[i];
   const auto gradient = [&](int k) {
-    float g = p.products[i * p.width + k];
+    float g = products[k];
     if (p.factor != nullptr) {
       const int64_t pos = p.position[i];
-      g = p.factor[i] * g + p.coefficient[i] * (p.positive_norm[pos] * p.positives[pos * p.d + k]);
+      g = p.factor[i] * g + p.coefficient[i] * (p.positive_norm[pos] * p.positives[pos * d + k]);
     }
     return g;
   };
   double along = 0.0;
-  for (int k = lane; k < p.d; k += 32)
-    along += static_cast<double>(gradient(k)) * (inverse * p.x[i * p.d + k]);
+  for (int k = lane; k < d; k += 32)
+    along += static_cast<double>(gradient(k)) * (inverse * p.x[i * d + k]);
   along = warp_sum(along);
-  if (lane == 0 && p.along != nullptr) p.along[i] = along;
-  if (p.out == nullptr) return;
-  const double factor = p.facts->largest / kLift * p.facts->inverse_temperature * inverse;
-  for (int k = lane; k < p.d; k += 32) {
-    const double unit = static_cast<double>(inverse) * p.x[i * p.d + k];
-    p.out[i * p.d + k] = static_cast<float>(factor * (gradient(k) - along * unit));
+  if (p.out == nullptr) return along;
+  const double factor = facts.largest / kLift * facts.inverse_temperature * inverse;
+  for (int k = lane; k < d; k += 32) {
+    const double unit = static_cast<double>(inverse) * p.x[i * d + k];
+    p.out[i * d + k] = static_cast<float>(factor * (gradient(k) - along * unit));
   }
+  return along;
 }
 
-__global__ void __launch_bounds__(kSummaryThreads)
-    totals_kernel(Problem p, Memory memory, int64_t alongs) {
-  TT_SHARED(double, shared, [kSummaryThreads]);
-  if (p.total != nullptr) {
-    double sum = 0.0;
-    for (int64_t i = threadIdx.x; i < p.n; i += kSummaryThreads) {
-      const double w = weight_of(p, i);
-      if (w != 0) sum += w * memory.row_loss[i];
-    }
-    sum = block_reduce(sum, shared, Sum());
-    if (threadIdx.x == 0) *p.total = sum;
-  }
-  if (p.grad_inverse_temperature != nullptr || p.grad_log_inverse_temperature != nullptr) {
-    double sum = 0.0;
-    for (int64_t i = threadIdx.x; i < alongs; i += kSummaryThreads) sum += memory.along[i];
-    sum = block_reduce(sum, shared, Sum());
-    if (threadIdx.x != 0) return;
-    const double gradient = sum * (memory.facts->largest / kLift);
-    if (p.grad_inverse_temperature != nullptr)
-      *p.grad_inverse_temperature = static_cast<float>(gradient);
-    if (p.grad_log_inverse_temperature != nullptr) {
-      *p.grad_log_inverse_temperature =
-          static_cast<float>(gradient * memory.facts->inverse_temperature);
-    }
-  }
+__device__ void set_temperature_gradient(const Problem& p, const Facts& facts, double alongs) {
+  const double gradient = alongs * (facts.largest / kLift);
+  if (p.grad_inverse_temperature != nullptr)
+    *p.grad_inverse_temperature = static_cast<float>(gradient);
+  if (p.grad_log_inverse_temperature != nullptr)
+    *p.grad_log_inverse_temperature = static_cast<float>(gradient * facts.inverse_temperature);
 }
 
-dim3 blocks_for(int64_t threads) {
-  return dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads));
+// A warp a row: of the queries, then of the candidates.
+__global__ void __launch_bounds__(kThreads)
+    project_kernel(Problem p, Memory memory, Projections projections) {
+  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / 32;
+  const int64_t queries = projections.queries_and_candidates[0].count;
+  const int64_t row = i < queries ? i : i - queries;
+  const Projection& side = projections.queries_and_candidates[i < queries ? 0 : 1];
+  double along = 0.0;
+  if (row < side.count) {
+    along = project_row(side, *memory.facts, p.d, projections.width, row);
+    if (!side.along) along = 0.0;
+  }
+  if (p.grad_inverse_temperature == nullptr && p.grad_log_inverse_temperature == nullptr) return;
+  sum_over_grid(along, memory.alongs, &memory.facts->projections_done,
+                [&](double sum) { set_temperature_gradient(p, *memory.facts, sum); });
+}
+
+unsigned blocks_for(int64_t threads) {
+  return static_cast<unsigned>((threads + kThreads - 1) / kThreads);
 }
 
 }  // namespace
 
-cudaError_t prepare(const Problem& problem, const Memory& memory, cudaStream_t stream) {
-  const cudaError_t status =
-      TT_LAUNCH(facts_kernel, dim3(1), dim3(kSummaryThreads), 0, stream, problem, memory.facts);
-  if (status != cudaSuccess) return status;
-  const int64_t longest = hopper::padded_rows(problem.n > problem.m ? problem.n : problem.m);
-  return TT_LAUNCH(prepare_kernel, blocks_for(longest), dim3(kThreads), 0, stream, problem, memory);
+int64_t block_sums(int64_t rows) {
+  return blocks_for(32 * rows);
 }
 
-cudaError_t finish_terms(const Problem& problem, const Memory& memory, cudaStream_t stream) {
-  return TT_LAUNCH(terms_kernel, blocks_for(problem.n * 32), dim3(kThreads), 0, stream, problem,
+cudaError_t prepare(const Problem& problem, const Memory& memory, cudaStream_t stream) {
+  const int64_t longest = hopper::padded_rows(problem.n > problem.m ? problem.n : problem.m);
+  return TT_LAUNCH(prepare_kernel, dim3(blocks_for(longest)), dim3(kThreads), 0, stream, problem,
                    memory);
 }
 
-cudaError_t project(const Projection& projection, cudaStream_t stream) {
-  return TT_LAUNCH(project_kernel, blocks_for(projection.count * 32), dim3(kThreads), 0, stream,
-                   projection);
+cudaError_t finish_terms(const Problem& problem, const Memory& memory, cudaStream_t stream) {
+  return TT_LAUNCH(terms_kernel, dim3(blocks_for(32 * problem.n)), dim3(kThreads), 0, stream,
+                   problem, memory);
 }
 
-cudaError_t finish_totals(const Problem& problem, const Memory& memory, int64_t alongs,
-                          cudaStream_t stream) {
-  return TT_LAUNCH(totals_kernel, dim3(1), dim3(kSummaryThreads), 0, stream, problem, memory,
-                   alongs);
+cudaError_t project(const Problem& problem, const Memory& memory, const Projections& projections,
+                    cudaStream_t stream) {
+  const Projection(&sides)[2] = projections.queries_and_candidates;
+  const dim3 grid(blocks_for(32 * (sides[0].count + sides[1].count)));
+  return TT_LAUNCH(project_kernel, grid, dim3(kThreads), 0, stream, problem, memory, projections);
 }
 
 }  // namespace tt::cuda::loss

@@ -15,7 +15,8 @@ struct Facts {
   double scale;    // log2(e) / tau
   int wide;        // the exponents' range is too wide for a constant shift
   float inverse_temperature;
-  float pass_scale;  // scale, for the passes
+  float pass_scale;                       // scale, for the passes
+  unsigned terms_done, projections_done;  // blocks of these kernels that have finished
 };
 
 // As on the CPU: unit rows bound every exponent, and 2^104 leaves room for sums over 2^20 columns.
@@ -41,37 +42,44 @@ struct Memory {
   Side q, c;
   float *bias, *coefficient;
   int* position;
-  double *row_loss, *along;
+  double *losses, *alongs;  // sums of blocks
   Facts* facts;
 };
 
-// Facts of all rows, then keys, biases and what starts as zero.
+// After an engine's begin, which finds the facts: keys, biases and what starts as zero.
 cudaError_t prepare(const Problem& problem, const Memory& memory, cudaStream_t stream);
 
-// Loss, log-sum-exp and the factors of both gradients from the sums of the passes.
+// From the sums of the passes, which it adds up over their splits: loss, log-sum-exp, the total, and the factors of both
+// gradients.
 cudaError_t finish_terms(const Problem& problem, const Memory& memory, cudaStream_t stream);
 
-// From products to a gradient: g = products (times factor, plus the positive, for directed rows), then
-// through the norm: out = out_factor inverse (g - (g . u) u), u = inverse x.
+// From products, which it adds up over their splits, to a gradient: g = products (times factor, plus the positive, for
+// directed rows), then through the norm: out = out_factor inverse (g - (g . u) u), u = inverse x.
 struct Projection {
   const float* x;  // [count, d]
   const float* inverse_norm;
-  const float* products;     // [count, width]
+  float* products;  // [splits, count, width]; written where there are several
+  const float*
+      maxima;  // [splits, count]: what products are relative to where facts->wide; NULL: to nothing
   const float* factor;       // [count], or NULL: 1, and the products have the positive
   const float* coefficient;  // of the positive, with factor
   const int* position;
   const float* positives;  // [m, d]
   const float* positive_norm;
-  const Facts* facts;
-  float* out;     // [count, d], or NULL
-  double* along;  // [count], or NULL
+  float* out;  // [count, d], or NULL
+  bool along;  // the temperature's gradient is taken of these rows
   int64_t count;
-  int d, width;
+  int splits;
 };
-cudaError_t project(const Projection& projection, cudaStream_t stream);
+struct Projections {
+  Projection queries_and_candidates[2];  // count 0: none
+  int width;
+};
+// The gradients of both sides, and the temperature's.
+cudaError_t project(const Problem& problem, const Memory& memory, const Projections& projections,
+                    cudaStream_t stream);
 
-// The total and the temperature's gradient, from `alongs` numbers of Memory::along.
-cudaError_t finish_totals(const Problem& problem, const Memory& memory, int64_t alongs,
-                          cudaStream_t stream);
+// Sums of blocks that either has over so many rows.
+int64_t block_sums(int64_t rows);
 
 }  // namespace tt::cuda::loss

@@ -1,36 +1,34 @@
 // Around the tensor-core pass: packing and the choice of the shape.
-#include "loss/rows.cuh"
+#include "loss/begin.cuh"
 #include "loss/tuned.cuh"
 
 namespace tt::cuda::loss::tuned {
 namespace {
 
-constexpr int kPackThreads = 128;
+struct Packer {
+  const float* from;  // [count, d]
+  int64_t count;
+  int d, width, parts;
+  __nv_bfloat16* packed;
+  float* inverse_norm;
 
-// A warp a row.
-__global__ void __launch_bounds__(kPackThreads)
-    pack_rows(const float* rows, int64_t count, int d, int width, int parts, __nv_bfloat16* packed,
-              float* inverse_norm) {
-  const int lane = static_cast<int>(ptx::lane_id());
-  const int64_t row = (static_cast<int64_t>(blockIdx.x) * kPackThreads + threadIdx.x) / 32;
-  if (row >= count) return;  // the whole warp
-  const float* from = rows + row * d;
-  const float inverse = inverse_length(from, d);
-  if (lane == 0 && inverse_norm != nullptr) inverse_norm[row] = inverse;
-  __nv_bfloat16* to = packed + row * parts * width;
-  for (int k = lane; k < width; k += 32) {
-    float rest = k < d ? from[k] * inverse : 0.0f;
-    for (int part = 0; part < parts; part++) {
-      const __nv_bfloat16 rounded = __float2bfloat16(rest);
-      to[part * width + k] = rounded;
-      rest -= __bfloat162float(rounded);
+  __host__ __device__ int64_t rows() const { return count; }
+  __device__ void operator()(int64_t row) const {
+    const int lane = static_cast<int>(ptx::lane_id());
+    const float* x = from + row * d;
+    const float inverse = inverse_length(x, d);
+    if (lane == 0) inverse_norm[row] = inverse;
+    __nv_bfloat16* to = packed + row * parts * width;
+    for (int k = lane; k < width; k += 32) {
+      float rest = k < d ? x[k] * inverse : 0.0f;
+      for (int part = 0; part < parts; part++) {
+        const __nv_bfloat16 rounded = __float2bfloat16(rest);
+        to[part * width + k] = rounded;
+        rest -= __bfloat162float(rounded);
+      }
     }
   }
-}
-
-unsigned warps_of(int64_t rows, int threads) {
-  return static_cast<unsigned>((rows * 32 + threads - 1) / threads);
-}
+};
 
 struct Sizes {
   int rows, columns, bytes;
@@ -78,10 +76,18 @@ int splits_for(int width, int parts, int64_t nx, int64_t ny, int multiprocessors
   return balanced_splits(blocks, 2 * static_cast<int64_t>(multiprocessors), most);
 }
 
-cudaError_t pack(const float* rows, int64_t count, int d, int width, int parts,
-                 __nv_bfloat16* packed, float* inverse_norm, cudaStream_t stream) {
-  return TT_LAUNCH(pack_rows, dim3(warps_of(count, kPackThreads)), dim3(kPackThreads), 0, stream,
-                   rows, count, d, width, parts, packed, inverse_norm);
+cudaError_t begin(const Problem& p, const Side& q, const Side& c, int width, int parts,
+                  Facts* facts, cudaStream_t stream) {
+  const auto packer = [&](const float* rows, int64_t count, const Side& side) {
+    return Packer{rows,
+                  count,
+                  p.d,
+                  width,
+                  parts,
+                  static_cast<__nv_bfloat16*>(side.packed),
+                  side.inverse_norm};
+  };
+  return begin_with(packer(p.queries, p.n, q), packer(p.candidates, p.m, c), p, facts, stream);
 }
 
 cudaError_t run(const Pass& pass, Mode mode, int width, int parts, cudaStream_t stream) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "loss/pass.h"
+#include "loss/stages.h"
 
 namespace tt::cuda::loss::tuned {
 
@@ -17,10 +18,10 @@ bool fits(int width, int parts, int shared_bytes_per_block);
 // Into how many parts to split ny so that `multiprocessors` are busy: balanced_splits.
 int splits_for(int width, int parts, int64_t nx, int64_t ny, int multiprocessors);
 
-// Unit rows of [count, d] as the sum of `parts` bfloat16 numbers, the largest first, columns from d to
-// width zero. Rows shorter than 1e-12 become zero. inverse_norm [count], or NULL.
-cudaError_t pack(const float* rows, int64_t count, int d, int width, int parts,
-                 __nv_bfloat16* packed, float* inverse_norm, cudaStream_t stream);
+// Unit rows of both sides, each as the sum of `parts` bfloat16 numbers, the largest first, columns from d to width zero;
+// and the facts. Rows shorter than 1e-12 become zero. Of the sides only packed and inverse_norm are used.
+cudaError_t begin(const Problem& p, const Side& q, const Side& c, int width, int parts,
+                  Facts* facts, cudaStream_t stream);
 
 cudaError_t run(const Pass& pass, Mode mode, int width, int parts, cudaStream_t stream);
 

@@ -117,7 +117,6 @@ class OnePass {
     simt::options().compute_capability = 90;  // for its shared memory
     EXPECT_EQ(hopper::run(p, mode_, width_, nullptr), cudaSuccess);
     simt::options().compute_capability = simt::Options().compute_capability;
-    EXPECT_EQ(combine(p, mode_ == Mode::kOnline, width_, nullptr), cudaSuccess);
     Result r;
     if (summed) r.loss = sums.values();
     if (mode_ == Mode::kOnline) r.log_sum_exp = maxima.values();
@@ -135,9 +134,16 @@ class OnePass {
     const DeviceArray<float> source(
         simt_test::random_floats(static_cast<std::size_t>(rows * d), 20)),
         inverse_norm(count);
-    EXPECT_EQ(
-        hopper::pack(source.get(), rows, d, width_, packed->get(), inverse_norm.get(), nullptr),
-        cudaSuccess);
+    const DeviceArray<Facts> facts(1);
+    Problem p{};  // of these rows alone
+    p.n = rows;
+    p.d = d;
+    p.queries = source.get();
+    p.inverse_temperature = 1.0f;
+    Side side{};
+    side.packed = packed->get();
+    side.inverse_norm = inverse_norm.get();
+    EXPECT_EQ(hopper::begin(p, side, Side{}, width_, facts.get(), nullptr), cudaSuccess);
     return packed;
   }
 

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "loss/tuned.h"
+#include "loss_splits.h"
 #include "simt_test.h"
 
 namespace {
@@ -42,9 +43,7 @@ struct Packed {
       : source(some_rows(rows, d, seed)),
         width(padded_width(d)),
         packed(count(rows, int64_t{parts} * width)) {
-    const DeviceArray<float> device(source);
-    EXPECT_EQ(pack(device.get(), rows, d, width, parts, packed.get(), nullptr, nullptr),
-              cudaSuccess);
+    pack(source, rows, d, parts);
     if (parts == 1) {  // the products are judged on what they were given
       for (const __nv_bfloat16 v : packed.values()) unit.push_back(__bfloat162float(v));
       return;
@@ -57,15 +56,27 @@ struct Packed {
         unit[count(i, width) + count(k)] = source[count(i, d) + count(k)] / std::sqrt(square);
     }
   }
+  void pack(const std::vector<float>& from, int rows, int d, int parts) {
+    const DeviceArray<float> device(from), inverse_norm(count(rows));
+    const DeviceArray<Facts> facts(1);
+    Problem p{};  // of these rows alone
+    p.n = rows;
+    p.d = d;
+    p.queries = device.get();
+    p.inverse_temperature = 1.0f;
+    Side side{};
+    side.packed = packed.get();
+    side.inverse_norm = inverse_norm.get();
+    EXPECT_EQ(begin(p, side, Side{}, width, parts, facts.get(), nullptr), cudaSuccess);
+  }
+
   std::vector<float> source;
   int width;
   DeviceArray<__nv_bfloat16> packed;
   std::vector<double> unit;
 };
 
-struct Results {
-  std::vector<float> sums, maxima, products;
-};
+using Results = loss_test::Outputs;
 
 struct Inputs {
   explicit Inputs(const Case& c)
@@ -122,12 +133,11 @@ Results run_pass(const Inputs& in, const Case& c) {
   p.maxima = c.mode == Mode::kOnline ? maxima.get() : nullptr;
   p.products = products.get();
   EXPECT_EQ(run(p, c.mode, in.x.width, c.parts, nullptr), cudaSuccess);
-  EXPECT_EQ(combine(p, c.mode == Mode::kOnline, in.x.width, nullptr), cudaSuccess);
   Results r;
   if (sums_wanted) r.sums = sums.values();
   if (c.mode == Mode::kOnline) r.maxima = maxima.values();
   r.products = products.values();
-  return r;
+  return loss_test::add_splits(r, count(c.nx), c.splits, count(in.x.width));
 }
 
 // exp2 and the rounding of v, which reaches scale + 12; bfloat16 weights besides.
@@ -249,9 +259,7 @@ TEST(TunedLossSizes, LongSumsOfFloat32AreNotCut) {
   Case c{1, 1 << 14, 16, 3, Mode::kSum, 1.0f, 1};
   Inputs in(c);
   std::vector<float> direction(count(c.ny, c.d), 1.0f);
-  const DeviceArray<float> device(direction);
-  ASSERT_EQ(pack(device.get(), c.ny, c.d, in.y.width, c.parts, in.y.packed.get(), nullptr, nullptr),
-            cudaSuccess);
+  in.y.pack(direction, c.ny, c.d, c.parts);
   in.key_y.assign(count(c.ny), -1);
   const Results r = run_pass(in, c);
   for (int k = 0; k < c.d; k++)
