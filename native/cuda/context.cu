@@ -177,6 +177,17 @@ Context::Context(const tt_context_options& options, void (*count_bytes)(int64_t)
 
 Context::~Context() {
   cudaStreamSynchronize(own_stream.get());
+  if (counters_ != nullptr) pool.give_back(counters_);
+}
+
+unsigned* Context::counters() {
+  if (counters_ != nullptr) return counters_;
+  constexpr size_t kBytes = kCounters * sizeof *counters_;
+  auto* memory = static_cast<unsigned*>(pool.take(kBytes, "counters"));
+  const cudaError_t cleared = cudaMemsetAsync(memory, 0, kBytes, stream);
+  if (cleared != cudaSuccess) pool.give_back(memory);
+  check(cleared, "clearing counters");
+  return counters_ = memory;
 }
 
 }  // namespace tt::cuda

@@ -116,8 +116,14 @@ struct Context {
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
+  /// kCounters numbers on the device that are zero between kernels: who counts with atomicInc leaves them so. The first
+  /// call takes memory, which interrupts a recording.
+  unsigned* counters();
+  static constexpr int64_t kCounters = 512;
+
  private:
   Stream own_stream;  // outlives all that is ordered by it
+  unsigned* counters_ = nullptr;
 
  public:
   Device device;

@@ -95,49 +95,87 @@ void multiply(Context& context, const A& a, const B& b, int64_t rows, int64_t co
 }
 
 /// total [size] = the partial sums [splits, size] in order.
-template <class T>
 __global__ void __launch_bounds__(kSumThreads)
-    add_partials_kernel(const T* partials, int64_t splits, int64_t size, float* total) {
+    add_partials_kernel(const float* partials, int64_t splits, int64_t size, float* total) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kSumThreads + threadIdx.x;
   if (i >= size) return;
-  T sum = partials[i];
+  float sum = partials[i];
   for (int64_t s = 1; s < splits; ++s) sum += partials[s * size + i];
-  total[i] = static_cast<float>(sum);
+  total[i] = sum;
 }
 
-template <class T>
-void add_partials(Context& context, const T* partials, int64_t splits, int64_t size, float* total) {
-  check(TT_LAUNCH((add_partials_kernel<T>), grid_for(size, kSumThreads), dim3(kSumThreads), 0,
+void add_partials(Context& context, const float* partials, int64_t splits, int64_t size,
+                  float* total) {
+  check(TT_LAUNCH(add_partials_kernel, grid_for(size, kSumThreads), dim3(kSumThreads), 0,
                   context.stream, partials, splits, size, total),
         "linear_backward");
 }
 
 constexpr int kBiasColumns = 32, kBiasRows = kSumThreads / kBiasColumns;
 
-/// sums [splits, out] of the columns of gradients that the ReLU let through, in float64 as on the CPU.
-__global__ void __launch_bounds__(kSumThreads)
-    sum_columns_kernel(MaskedOperand<true> gradients, int64_t n, int64_t out, int64_t split_rows,
-                       double* sums) {
+/// What a backward pass makes of the gradients [n, out] themselves.
+struct GradientColumns {
+  MaskedOperand<true> gradients;
+  int64_t n, out, split_rows;
+  float* masked;       // [n, out]: those that the ReLU let through; or NULL
+  float* grad_bias;    // [out]: their sums, in float64 as on the CPU; or NULL
+  double* sums;        // [splits, out]
+  unsigned* counters;  // zero, one for each of gridDim.x, and left so
+};
+
+/// The thread's rows of its column.
+__device__ __forceinline__ double sum_rows(const GradientColumns& job, int64_t column, int y) {
+  const float* gradients = job.gradients.gradients.values;
+  const float* outputs = job.gradients.outputs.values;
+  const int64_t begin = static_cast<int64_t>(blockIdx.y) * job.split_rows;
+  const int64_t end = min(job.n, begin + job.split_rows);
+  double sum = 0.0;
+#pragma unroll 4
+  for (int64_t r = begin + y; r < end; r += kBiasRows) {
+    const int64_t at = r * job.out + column;
+    const bool passes = outputs == nullptr || outputs[at] > 0.0f;
+    const float g = passes ? gradients[at] : 0.0f;
+    if (passes) sum += static_cast<double>(g);
+    if (job.masked != nullptr) job.masked[at] = g;
+  }
+  return sum;
+}
+
+/// Whichever block of a column comes last adds up the splits, in their order.
+__global__ void __launch_bounds__(kSumThreads) gradient_columns_kernel(GradientColumns job) {
   TT_SHARED(double, shared, [kBiasRows][kBiasColumns]);
+  TT_SHARED(bool, last, );
   const int x = static_cast<int>(threadIdx.x) % kBiasColumns;
   const int y = static_cast<int>(threadIdx.x) / kBiasColumns;
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kBiasColumns + x;
-  const int64_t begin = static_cast<int64_t>(blockIdx.y) * split_rows;
-  const int64_t end = min(n, begin + split_rows);
-  double sum = 0.0;
-  if (column < out) {
-    const float* g = gradients.gradients.values;
-    const float* outputs = gradients.outputs.values;
-    for (int64_t r = begin + y; r < end; r += kBiasRows) {
-      const int64_t at = r * out + column;
-      if (outputs == nullptr || outputs[at] > 0.0f) sum += static_cast<double>(g[at]);
-    }
+  const bool there = column < job.out;
+  const auto sum_of_block = [&](double own) {  // in the first row of threads
+    __syncthreads();                           // shared may still be read
+    shared[y][x] = own;
+    __syncthreads();
+    double sum = 0.0;
+    for (int other = 0; y == 0 && other < kBiasRows; ++other) sum += shared[other][x];
+    return sum;
+  };
+  double sum = there ? sum_rows(job, column, y) : 0.0;
+  if (job.grad_bias == nullptr) return;
+  sum = sum_of_block(sum);
+  if (gridDim.y > 1) {
+    if (y == 0 && there) job.sums[static_cast<int64_t>(blockIdx.y) * job.out + column] = sum;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0)
+      last = atomicInc(job.counters + blockIdx.x, gridDim.y - 1) == gridDim.y - 1;
+    __syncthreads();
+    if (!last) return;
+    __threadfence();
+    sum = 0.0;
+#pragma unroll 4
+    for (unsigned s = static_cast<unsigned>(y); there && s < gridDim.y; s += kBiasRows)
+      sum += __ldcg(job.sums + static_cast<int64_t>(s) * job.out + column);
+    sum = sum_of_block(sum);
   }
-  shared[y][x] = sum;
-  __syncthreads();
-  if (y != 0 || column >= out) return;
-  for (int other = 1; other < kBiasRows; ++other) sum += shared[other][x];
-  sums[static_cast<int64_t>(blockIdx.y) * out + column] = sum;
+  if (y == 0 && there) job.grad_bias[column] = static_cast<float>(sum);
 }
 
 struct Splits {
@@ -154,7 +192,8 @@ Splits split_rows(int64_t n, int64_t tiles, int64_t size) {
 }
 
 template <bool kAlong>
-MaskedOperand<kAlong> masked(const float* grad_y, const float* y, int64_t rows, int64_t depth) {
+MaskedOperand<kAlong> masked_operand(const float* grad_y, const float* y, int64_t rows,
+                                     int64_t depth) {
   return MaskedOperand<kAlong>{Operand<kAlong>::make(grad_y, rows, depth),
                                Operand<kAlong>::make(y, rows, depth)};
 }
@@ -166,22 +205,31 @@ void weight_gradient(Context& context, int64_t n, int32_t in, int32_t out, const
   const Splits splits = split_rows(n, tiles, size);
   Scope scope(context.workspace);
   float* sums = splits.count == 1 ? grad_weights : scope.get<float>(splits.count * size);
-  multiply(context, masked<false>(grad_y, y, out, n), Operand<false>::make(x, in, n), out, in, n,
-           splits.count, splits.depth, Epilogue{nullptr, false}, sums, "linear_backward");
+  multiply(context, masked_operand<false>(grad_y, y, out, n), Operand<false>::make(x, in, n), out,
+           in, n, splits.count, splits.depth, Epilogue{nullptr, false}, sums, "linear_backward");
   if (splits.count > 1) add_partials(context, sums, splits.count, size, grad_weights);
 }
 
-void bias_gradient(Context& context, int64_t n, int32_t out, const float* y, const float* grad_y,
-                   float* grad_bias) {
+/// masked, grad_bias: as in GradientColumns; not both NULL. y NULL: no ReLU.
+void gradient_columns(Context& context, Scope& scope, int64_t n, int32_t out, const float* y,
+                      const float* grad_y, float* masked, float* grad_bias) {
   const int64_t blocks = ceil_divide(out, kBiasColumns);
   const Splits splits = split_rows(n, blocks, out);
-  Scope scope(context.workspace);
-  auto* sums = scope.get<double>(splits.count * out);
+  GradientColumns job{};
+  job.gradients = masked_operand<true>(grad_y, y, n, out);
+  job.n = n;
+  job.out = out;
+  job.split_rows = splits.depth;
+  job.masked = masked;
+  job.grad_bias = grad_bias;
+  if (grad_bias != nullptr && splits.count > 1) {
+    static_assert(kWantedBlocks <= Context::kCounters, "splits are of fewer blocks than that");
+    job.sums = scope.get<double>(splits.count * out);
+    job.counters = context.counters();
+  }
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(splits.count));
-  check(TT_LAUNCH(sum_columns_kernel, grid, dim3(kSumThreads), 0, context.stream,
-                  masked<true>(grad_y, y, n, out), n, int64_t{out}, splits.depth, sums),
+  check(TT_LAUNCH(gradient_columns_kernel, grid, dim3(kSumThreads), 0, context.stream, job),
         "linear_backward");
-  add_partials(context, sums, splits.count, out, grad_bias);
 }
 
 constexpr int kMaskThreads = 256;
@@ -191,13 +239,6 @@ __global__ void __launch_bounds__(kMaskThreads)
     finish_kernel(Epilogue epilogue, int64_t size, int64_t columns, float* y) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kMaskThreads + threadIdx.x;
   if (i < size) y[i] = epilogue(y[i], i % columns);
-}
-
-/// masked [size] = the gradients that the ReLU let through.
-__global__ void __launch_bounds__(kMaskThreads)
-    mask_gradients_kernel(const float* grad_y, const float* y, int64_t size, float* masked) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kMaskThreads + threadIdx.x;
-  if (i < size) masked[i] = y[i] > 0.0f ? grad_y[i] : 0.0f;
 }
 
 // Row-major matrices are the transposed column-major ones: y^T [out, n] = weights^T x^T, and so on.
@@ -221,15 +262,14 @@ bool linear_by_library(Context& context, int64_t n, int32_t in, int32_t out, con
 /// Sets to NULL what it has put on the stream. y NULL: no ReLU.
 void backward_by_library(Context& context, int64_t n, int32_t in, int32_t out, const float* x,
                          const float* weights, const float* y, const float* grad_y, float*& grad_x,
-                         float*& grad_weights) {
+                         float*& grad_weights, float*& grad_bias) {
   if (!context.cublaslt.available() || (grad_x == nullptr && grad_weights == nullptr)) return;
   Scope scope(context.workspace);
   const float* gradients = grad_y;
   if (y != nullptr) {
     auto* masked = scope.get<float>(n * out);
-    check(TT_LAUNCH(mask_gradients_kernel, grid_for(n * out, kMaskThreads), dim3(kMaskThreads), 0,
-                    context.stream, grad_y, y, n * out, masked),
-          "linear_backward");
+    gradient_columns(context, scope, n, out, y, grad_y, masked, grad_bias);
+    grad_bias = nullptr;
     gradients = masked;
   }
   const auto done = [&](const ColumnProduct& product) {
@@ -269,13 +309,16 @@ void linear_backward(Context& context, int64_t n, int32_t in, int32_t out, const
     return;
   }
   if (activation != TT_RELU) y = nullptr;
-  backward_by_library(context, n, in, out, x, weights, y, grad_y, grad_x, grad_weights);
+  backward_by_library(context, n, in, out, x, weights, y, grad_y, grad_x, grad_weights, grad_bias);
   if (grad_x != nullptr) {
-    multiply(context, masked<true>(grad_y, y, n, out), Operand<false>::make(weights, in, out), n,
-             in, out, 1, out, Epilogue{nullptr, false}, grad_x, "linear_backward");
+    multiply(context, masked_operand<true>(grad_y, y, n, out),
+             Operand<false>::make(weights, in, out), n, in, out, 1, out, Epilogue{nullptr, false},
+             grad_x, "linear_backward");
   }
   if (grad_weights != nullptr) weight_gradient(context, n, in, out, x, y, grad_y, grad_weights);
-  if (grad_bias != nullptr) bias_gradient(context, n, out, y, grad_y, grad_bias);
+  if (grad_bias == nullptr) return;
+  Scope scope(context.workspace);
+  gradient_columns(context, scope, n, out, y, grad_y, nullptr, grad_bias);
 }
 
 }  // namespace tt::cuda
