@@ -32,7 +32,7 @@ __device__ __forceinline__ int64_t next_tile(TileWord* ticket) {
 /// The sum of the tiles before `tile`; tile t's word is words[t * stride]. A thread by itself.
 __device__ __forceinline__ TileWord sum_before(const TileWord* words, int64_t tile,
                                                int64_t stride) {
-  constexpr int kWindow = 4;  // words under way at once
+  constexpr int kWindow = 8;  // words under way at once
   TileWord sum = 0;
   while (tile > 0) {
     TileWord seen[kWindow];

@@ -181,7 +181,7 @@ __device__ __forceinline__ void move_pairs(const Pass& p, int tile_count, const 
   }
 }
 
-__global__ void __launch_bounds__(kThreads, 4) move_kernel(Pass p) {
+__global__ void __launch_bounds__(kThreads, 3) move_kernel(Pass p) {
   TT_SHARED(uint32_t, counts, [kWarps][kDigits]);
   TT_SHARED(uint32_t, keys, [kTile]);
   TT_SHARED(uint32_t, values, [kTile]);
