@@ -74,8 +74,8 @@ int64_t lay_out(Memory& memory, char* base, const Problem& p, const Layout& layo
   memory.bias = take<float>(at, p.m);
   memory.coefficient = take<float>(at, p.n);
   memory.position = take<int>(at, p.n);
-  memory.losses = take<double>(at, block_sums(p.n));
-  memory.alongs = take<double>(at, block_sums(p.n + p.m));
+  memory.losses = take<double>(at, most_block_sums(p.n));
+  memory.alongs = take<double>(at, most_block_sums(p.n + p.m));
   memory.facts = take<Facts>(at, 1);
   return at - base;
 }

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kRows = kThreads / 32;  // of a block that gives each a warp
+constexpr int kTermRows = 8;          // of a warp: logarithms take a lane each, and long
 constexpr double kLn2 = 0.69314718055994531;
 // Row sums reach 2^124; what is divided by them is lifted so that the quotient stays a normal float.
 constexpr double kLift = 1 << 20;
@@ -129,15 +130,19 @@ __device__ Negatives negatives_of(const Side& side, int64_t i, int64_t count, bo
   return r;
 }
 
-// Loss, log-sum-exp, and the factors of both gradients of a row, by a warp. Lane 0 gets the loss.
-__device__ double finish_term(const Problem& p, const Memory& memory, int64_t i) {
+// q . c of a row and its positive, by a warp; the same in each lane.
+__device__ __forceinline__ double dot_with_positive(const Problem& p, int64_t i) {
   const int lane = static_cast<int>(ptx::lane_id());
   const int64_t pos = positive_of(p, i);
   double dot = 0.0;
   for (int k = lane; k < p.d; k += 32)
     dot += static_cast<double>(p.queries[i * p.d + k]) * p.candidates[pos * p.d + k];
-  dot = warp_sum(dot);
-  if (lane != 0) return 0.0;
+  return warp_sum(dot);
+}
+
+// Loss, log-sum-exp, and the factors of both gradients of a row, by a thread. Returns the loss.
+__device__ double finish_term(const Problem& p, const Memory& memory, int64_t i, double dot) {
+  const int64_t pos = positive_of(p, i);
   const Facts& facts = *memory.facts;
   const bool wide = facts.wide != 0;
   const double cosine = dot * memory.q.inverse_norm[i] * memory.c.inverse_norm[pos];
@@ -169,14 +174,24 @@ __device__ double finish_term(const Problem& p, const Memory& memory, int64_t i)
   return loss;
 }
 
-// A warp a row.
+// A warp kTermRows rows, a lane each once their dot products are there.
 __global__ void __launch_bounds__(kThreads) terms_kernel(Problem p, Memory memory) {
-  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / 32;
-  double loss = i < p.n ? finish_term(p, memory, i) : 0.0;
+  const int lane = static_cast<int>(ptx::lane_id());
+  const int64_t first =
+      (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / 32 * kTermRows;
+  double own = 0.0;
+#pragma unroll 2
+  for (int r = 0; r < kTermRows && first + r < p.n; r++) {
+    const double dot = dot_with_positive(p, first + r);
+    if (lane == r) own = dot;
+  }
+  const int64_t i = first + lane;
+  const bool there = lane < kTermRows && i < p.n;
+  double loss = there ? finish_term(p, memory, i, own) : 0.0;
   if (p.total == nullptr) return;
-  const double weight = i < p.n ? weight_of(p, i) : 0.0;
+  const double weight = there ? weight_of(p, i) : 0.0;
   loss = weight != 0.0 ? weight * loss : 0.0;  // which may be infinite
-  sum_over_grid(loss, memory.losses, &memory.facts->terms_done,
+  sum_over_grid(warp_sum(loss), memory.losses, &memory.facts->terms_done,
                 [&](double sum) { *p.total = sum; });
 }
 
@@ -247,7 +262,7 @@ unsigned blocks_for(int64_t threads) {
 
 }  // namespace
 
-int64_t block_sums(int64_t rows) {
+int64_t most_block_sums(int64_t rows) {
   return blocks_for(32 * rows);
 }
 
@@ -258,8 +273,9 @@ cudaError_t prepare(const Problem& problem, const Memory& memory, cudaStream_t s
 }
 
 cudaError_t finish_terms(const Problem& problem, const Memory& memory, cudaStream_t stream) {
-  return TT_LAUNCH(terms_kernel, dim3(blocks_for(32 * problem.n)), dim3(kThreads), 0, stream,
-                   problem, memory);
+  const int64_t warps = (problem.n + kTermRows - 1) / kTermRows;
+  return TT_LAUNCH(terms_kernel, dim3(blocks_for(32 * warps)), dim3(kThreads), 0, stream, problem,
+                   memory);
 }
 
 cudaError_t project(const Problem& problem, const Memory& memory, const Projections& projections,

@@ -19,7 +19,7 @@ struct Facts {
   unsigned terms_done, projections_done;  // blocks of these kernels that have finished
 };
 
-// As on the CPU: unit rows bound every exponent, and 2^104 leaves room for sums over 2^20 columns.
+// As on the CPU: unit rows bound every exponent.
 __host__ __device__ inline void set_range(Facts& facts, float inverse_temperature,
                                           double least_log_q, double most_log_q) {
   const double scale = kLog2E * static_cast<double>(inverse_temperature);
@@ -79,7 +79,7 @@ struct Projections {
 cudaError_t project(const Problem& problem, const Memory& memory, const Projections& projections,
                     cudaStream_t stream);
 
-// Sums of blocks that either has over so many rows.
-int64_t block_sums(int64_t rows);
+// Sums of blocks that either has over so many rows, at the most.
+int64_t most_block_sums(int64_t rows);
 
 }  // namespace tt::cuda::loss
