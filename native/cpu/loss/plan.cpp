@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "exponent_range.h"
+
 namespace tt::cpu::loss {
 namespace {
 
@@ -63,8 +65,7 @@ Range::Range(const Problem& problem) {
   scale = kLog2E * problem.inverse_temperature;
   const double most = scale - kLog2E * problem.least_log_q;
   const double least = -scale - kLog2E * problem.most_log_q;
-  // 2^104 leaves room for sums over 2^20 columns; then 2^20 / sum is a normal float too.
-  wide = most - least > 208.0;
+  wide = most - least > widest_exponent_range(problem.m);
   shift = wide ? 0.0 : -0.5 * (most + least);
 }
 

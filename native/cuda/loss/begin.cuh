@@ -60,7 +60,7 @@ __device__ __forceinline__ void find_facts(const Problem& p, Facts* facts) {
     // None of float32: a batch of one pair would not show it, whose loss is the same at any other.
     if (!(inverse_temperature > 0.0f && inverse_temperature <= FLT_MAX)) inverse_temperature = NAN;
   }
-  set_range(*facts, inverse_temperature, least, most);
+  set_range(*facts, p.m, inverse_temperature, least, most);
 }
 
 // A block for the facts, then a warp a row. Packer: rows() of a side, and what a warp does with one of them.

@@ -88,7 +88,7 @@ class Solver {
         memory_(memory),
         device_knows_(problem.log_q != nullptr || problem.log_inverse_temperature != nullptr),
         stream_(stream) {
-    set_range(expected_, p_.inverse_temperature, 0.0, 0.0);
+    set_range(expected_, p_.m, p_.inverse_temperature, 0.0, 0.0);
     const bool gradient =
         p_.grad_queries != nullptr || p_.grad_candidates != nullptr || wants_temperature();
     columns_ = p_.grad_candidates != nullptr;

@@ -2,6 +2,7 @@
 // stream.
 #pragma once
 
+#include "exponent_range.h"
 #include "loss/solver.h"
 
 namespace tt::cuda::loss {
@@ -20,14 +21,14 @@ struct Facts {
 };
 
 // As on the CPU: unit rows bound every exponent.
-__host__ __device__ inline void set_range(Facts& facts, float inverse_temperature,
+__host__ __device__ inline void set_range(Facts& facts, int64_t columns, float inverse_temperature,
                                           double least_log_q, double most_log_q) {
   const double scale = kLog2E * static_cast<double>(inverse_temperature);
   facts.inverse_temperature = inverse_temperature;
   facts.scale = scale;
   facts.pass_scale = static_cast<float>(scale);
   const double most = scale - kLog2E * least_log_q, least = -scale - kLog2E * most_log_q;
-  facts.wide = most - least > 208.0 ? 1 : 0;
+  facts.wide = most - least > widest_exponent_range(columns) ? 1 : 0;
   facts.shift = facts.wide != 0 ? 0.0 : -0.5 * (most + least);
 }
 
