@@ -75,6 +75,48 @@ TEST_P(RankTest, WholeNumbersWithTies) {
   }
 }
 
+// Most evaluations have one target a query; m around the sizes of tiles, d such that rows are read by fours and not.
+TEST_P(RankTest, OneTargetAtMost) {
+  uint32_t salt = 100;
+  for (const int32_t d : {3, 8, 16}) {
+    for (const int64_t m : {1, 127, 128, 129, 500, 2600}) {
+      Random random(++salt);
+      SCOPED_TRACE(std::to_string(m) + " items, d = " + std::to_string(d));
+      const Retrieval r =
+          Retrieval::whole_numbers(random, m > 1000 ? 70 : 130, m, d, salt % 2 == 0);
+      Targets targets;
+      for (int64_t q = 0; q < r.n; ++q) {
+        targets.push_back(random.integers(random.chance(0.2) ? 0 : 1, 0, r.m - 1));
+      }
+      const Context context(target());
+      EXPECT_EQ(rank(context, r, targets), reference(r, targets));
+      targets[65] = {0, static_cast<int32_t>(m - 1)};  // two in the second block
+      EXPECT_EQ(rank(context, r, targets), reference(r, targets));
+    }
+  }
+}
+
+TEST_P(RankTest, OneTargetOfAnyScore) {
+  const float inf = std::numeric_limits<float>::infinity(), least = 1e-45f;
+  Retrieval r;
+  for (int i = 0; i < 20; ++i) {
+    for (const float x : {0.0f, -0.0f, inf, -inf, least, -least, 3e38f, -3e38f, 1.0f, NAN}) {
+      r.items.push_back(x);
+    }
+  }
+  r.n = r.m = static_cast<int64_t>(r.items.size());
+  r.queries.assign(r.items.size(), 1.0f);
+  const Context context(target());
+  for (const bool with_nan : {false, true}) {
+    Targets targets;
+    for (int32_t q = 0; q < r.n; ++q) {
+      targets.emplace_back();
+      if (with_nan || !std::isnan(r.items[static_cast<size_t>(q)])) targets.back().push_back(q);
+    }
+    EXPECT_EQ(rank(context, r, targets), reference(r, targets)) << with_nan;
+  }
+}
+
 TEST_P(RankTest, NanRanksLast) {
   Retrieval r;
   r.n = 1;

@@ -65,24 +65,6 @@ struct MaskedOperand {
   }
 };
 
-/// Rows times a factor each.
-struct ScaledOperand {
-  static constexpr bool kAlongDepth = true;
-  Operand<true> matrix;
-  const float* factors;  // [rows], or NULL: 1
-
-  __device__ __forceinline__ float4 quad(int64_t r, int64_t k, int64_t end) const {
-    float4 q = matrix.quad(r, k, end);
-    if (factors == nullptr || r >= matrix.rows) return q;
-    const float factor = factors[r];
-    q.x = __fmul_rn(q.x, factor);
-    q.y = __fmul_rn(q.y, factor);
-    q.z = __fmul_rn(q.z, factor);
-    q.w = __fmul_rn(q.w, factor);
-    return q;
-  }
-};
-
 /// A slice of an operand on its way to shared memory: kRows x kTileDepth, some quads a thread.
 template <class Source, int kRows, int kThreads>
 struct Slice {
@@ -124,8 +106,10 @@ struct Slice {
   }
 };
 
-/// A block's tile of the product a b^T: kRows of a, kColumns of b.
-template <class A, class B, int kRows, int kColumns>
+/// A block's tile of the product a b^T: kRows of a, kColumns of b. kPairs: a warp has 4 x 8 threads of the tile's, lanes 1
+/// apart the same rows, lanes 2 apart the same columns. Then 16 bytes for each lane take shared memory two cycles, which
+/// without such pairs are four; but small kernels take more registers.
+template <class A, class B, int kRows, int kColumns, bool kPairs = false>
 struct Product {
   static constexpr int kThreads = kRows * kColumns / (kThreadTile * kThreadTile);
   using SliceA = Slice<A, kRows, kThreads>;
@@ -134,12 +118,30 @@ struct Product {
 
   /// The row, or column, of the tile that is the thread's i-th: two groups of four.
   static __device__ __forceinline__ int row_of(int i) {
-    const int y = static_cast<int>(threadIdx.x) / (kColumns / kThreadTile);
+    const int thread = static_cast<int>(threadIdx.x), lane = thread % 32;
+    const int y = kPairs ? thread / 32 / kWarps * 4 + ((lane >> 1 & 1) | (lane >> 3 & 2))
+                         : thread / (kColumns / kThreadTile);
     return i / 4 * (kRows / 2) + 4 * y + i % 4;
   }
   static __device__ __forceinline__ int column_of(int j) {
-    const int x = static_cast<int>(threadIdx.x) % (kColumns / kThreadTile);
+    const int thread = static_cast<int>(threadIdx.x), lane = thread % 32;
+    const int x = kPairs ? thread / 32 % kWarps * 8 + ((lane & 1) | (lane >> 1 & 6))
+                         : thread % (kColumns / kThreadTile);
     return j / 4 * (kColumns / 2) + 4 * x + j % 4;
+  }
+
+  static __device__ __forceinline__ void clear(float (&sums)[kThreadTile][kThreadTile]) {
+#pragma unroll
+    for (int i = 0; i < kThreadTile; ++i) {
+#pragma unroll
+      for (int j = 0; j < kThreadTile; ++j) sums[i][j] = 0.0f;
+    }
+  }
+
+  /// Adds the products of one slice: a's, and b's behind it.
+  static __device__ __forceinline__ void add_slice(const float* slice,
+                                                   float (&sums)[kThreadTile][kThreadTile]) {
+    add(slice + row_of(0), slice + SliceA::kFloats + column_of(0), sums);
   }
 
   /// sums[i][j]: the sum over depths [begin, end) for rows row + row_of(i) and column + column_of(j); 0 outside of
@@ -147,11 +149,7 @@ struct Product {
   static __device__ __forceinline__ void run(const A& a, const B& b, int64_t row, int64_t column,
                                              int64_t begin, int64_t end, float* shared,
                                              float (&sums)[kThreadTile][kThreadTile]) {
-#pragma unroll
-    for (int i = 0; i < kThreadTile; ++i) {
-#pragma unroll
-      for (int j = 0; j < kThreadTile; ++j) sums[i][j] = 0.0f;
-    }
+    clear(sums);
     SliceA next_a;
     SliceB next_b;
     next_a.load(a, row, begin, end);
@@ -167,12 +165,16 @@ struct Product {
         next_a.load(a, row, k + kTileDepth, end);
         next_b.load(b, column, k + kTileDepth, end);
       }
-      add(buffer + row_of(0), buffer + SliceA::kFloats + column_of(0), sums);
+      add_slice(buffer, sums);
       buffer = buffer == shared ? shared + kBuffer : shared;
     }
   }
 
  private:
+  static constexpr int kWarps = kColumns / kThreadTile / 8;  // beside each other
+  static_assert(!kPairs || (kRows / kThreadTile % 4 == 0 && kWarps * 8 * kThreadTile == kColumns),
+                "whole warps");
+
   static __device__ __forceinline__ void add(const float* a, const float* b,
                                              float (&sums)[kThreadTile][kThreadTile]) {
 #pragma unroll

@@ -3,14 +3,15 @@
 #include <algorithm>
 
 #include "context.h"
+#include "retrieval/plan.h"
 #include "retrieval/retrieval.h"
 
 namespace tt::cuda {
 namespace {
 
-constexpr int kThreads = Scores::kThreads, kWarps = kThreads / 32;
+constexpr int kThreads = ScoreProduct::kThreads, kWarps = kThreads / 32;
 constexpr int64_t kLeastSliceItems = 1024;
-constexpr int64_t kBlocksPerMultiprocessor = 4;
+constexpr int64_t kExtraTiles = 1;  // that a block's begin and end take as long as
 constexpr int kSharedCounts = 256;  // of a block's first targets; the others count in global memory
 constexpr int kManyTargets = 24;    // of one query
 constexpr int kStride = kTileItems + kTilePadding;
@@ -112,11 +113,79 @@ __device__ __forceinline__ void count_before(const ScanJob& job, const uint32_t*
   }
 }
 
+/// The targets of a block whose queries have one at most, none of a score that is NaN: scores are counted as they are, in
+/// registers.
+struct Singles {
+  float from
+      [kTileQueries];  // scores from here on come before the target where the id is lower; NaN: no target
+  float above[kTileQueries];  // and from here on where it is not
+  int32_t ids[kTileQueries];
+};
+
+/// Whether the block's queries are such; by all of its threads.
+__device__ __forceinline__ bool make_singles(const RankKey* keys, const int64_t* offsets,
+                                             Singles& singles) {
+  bool single = true;
+  for (int q = static_cast<int>(threadIdx.x); q < kTileQueries; q += kThreads) {
+    const int64_t count = offsets[q + 1] - offsets[q];
+    const RankKey key = count == 1 ? keys[offsets[q]] : 0;
+    single = single && (count == 0 || (count == 1 && key >> 32 != 0));
+    singles.from[q] = key_score(key);
+    singles.above[q] = key_score(key != 0 ? key + (RankKey{1} << 32) : 0);  // the next larger
+    singles.ids[q] = key_id(key);
+  }
+  return __syncthreads_and(single) != 0;
+}
+
+/// Adds to counts[i] the thread's scores of its i-th query that come before the target.
+__device__ __forceinline__ void count_singles(const Singles& singles, int64_t item, int64_t m,
+                                              const float (&sums)[kThreadTile][kThreadTile],
+                                              int (&counts)[kThreadTile]) {
+  const bool last = item + kTileItems > m;
+#pragma unroll
+  for (int i = 0; i < kThreadTile; ++i) {
+    const int q = ScoreProduct::row_of(i);
+    const float from = singles.from[q], above = singles.above[q];
+    const int64_t id = singles.ids[q];
+    if (last || (item <= id && id < item + kTileItems)) {
+#pragma unroll
+      for (int j = 0; j < kThreadTile; ++j) {
+        const int64_t at = item + ScoreProduct::column_of(j);
+        counts[i] += at < m && sums[i][j] >= (at < id ? from : above) ? 1 : 0;
+      }
+      continue;
+    }
+    const float least = item < id ? from : above;
+#pragma unroll
+    for (int j = 0; j < kThreadTile; ++j) counts[i] += sums[i][j] >= least ? 1 : 0;
+  }
+}
+
+/// To shared memory, as numbers that can be compared.
+__device__ __forceinline__ void put_scores(const float (&sums)[kThreadTile][kThreadTile],
+                                           uint32_t* scores) {
+#pragma unroll
+  for (int i = 0; i < kThreadTile; ++i) {
+#pragma unroll
+    for (int half = 0; half < kThreadTile; half += 4) {
+      uint4 four;
+      four.x = ordered(sums[i][half]);
+      four.y = ordered(sums[i][half + 1]);
+      four.z = ordered(sums[i][half + 2]);
+      four.w = ordered(sums[i][half + 3]);
+      uint32_t* to = scores + ScoreProduct::row_of(i) * kStride + ScoreProduct::column_of(half);
+      *reinterpret_cast<uint4*>(to) = four;
+    }
+  }
+}
+
+template <bool kWhole>
 __global__ void __launch_bounds__(kThreads) scan_kernel(ScanJob job) {
-  TT_SHARED(float, shared, [Scores::kSharedFloats]);
+  TT_SHARED(float, shared, [ScoreProduct::kSharedFloats]);
   TT_SHARED(uint32_t, scores, [kTileQueries * kStride]);
   TT_SHARED(int64_t, offsets, [kTileQueries + 1]);
   TT_SHARED(unsigned, counts, [kSharedCounts]);
+  TT_SHARED(Singles, singles, );
   const int thread = static_cast<int>(threadIdx.x);
   const int64_t n = job.sides.queries.matrix.rows, m = job.sides.items.matrix.rows;
   const int64_t query = static_cast<int64_t>(blockIdx.x) * kTileQueries;
@@ -126,28 +195,27 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(ScanJob job) {
   for (int i = thread; i < kSharedCounts; i += kThreads) counts[i] = 0;
   __syncthreads();
   const int64_t total = offsets[kTileQueries] - offsets[0];
+  const bool single = make_singles(job.targets.keys, offsets, singles);
+  int own[kThreadTile] = {};
   const int64_t begin = static_cast<int64_t>(blockIdx.y) * job.slice_items;
   const int64_t end = total == 0 ? begin : min(m, begin + job.slice_items);
+  Tiles<kWhole> tiles(job.sides, query, begin, shared);
   for (int64_t item = begin; item < end; item += kTileItems) {
     float sums[kThreadTile][kThreadTile];
-    Scores::run(job.sides.queries, job.sides.items, query, item, 0, job.sides.queries.matrix.depth,
-                shared, sums);
-#pragma unroll
-    for (int i = 0; i < kThreadTile; ++i) {
-#pragma unroll
-      for (int half = 0; half < kThreadTile; half += 4) {
-        uint4 four;
-        four.x = ordered(sums[i][half]);
-        four.y = ordered(sums[i][half + 1]);
-        four.z = ordered(sums[i][half + 2]);
-        four.w = ordered(sums[i][half + 3]);
-        uint32_t* to = scores + Scores::row_of(i) * kStride + Scores::column_of(half);
-        *reinterpret_cast<uint4*>(to) = four;
-      }
+    tiles.next(sums);
+    if (single) {
+      count_singles(singles, item, m, sums, own);
+      continue;
     }
+    put_scores(sums, scores);
     __syncthreads();
     count_before(job, scores, item, Tally{offsets, counts, job.before});
-    // The product's first barrier comes before the next scores.
+    // The next tile has a barrier before its scores.
+  }
+#pragma unroll
+  for (int i = 0; i < kThreadTile; ++i) {
+    const int64_t place = offsets[ScoreProduct::row_of(i)] - offsets[0];
+    if (own[i] != 0) atomicAdd(&counts[place], static_cast<unsigned>(own[i]));
   }
   __syncthreads();
   for (int i = thread; i < kSharedCounts && i < total; i += kThreads) {
@@ -177,10 +245,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-int64_t ceil_divide(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
 KeyedLists make_keys(Context& context, Scope& scope, const Sides& sides, const int64_t* offsets,
                      const int32_t* items, int64_t total, bool once) {
   if (offsets == nullptr) return KeyedLists{nullptr, nullptr, nullptr};
@@ -192,11 +256,26 @@ KeyedLists make_keys(Context& context, Scope& scope, const Sides& sides, const i
   return lists;
 }
 
+/// before [targets], zero before.
+template <bool kWhole>
+void scan(Context& context, const Sides& sides, const KeyedLists& targets, unsigned* before) {
+  const int64_t n = sides.queries.matrix.rows, m = sides.items.matrix.rows;
+  const int64_t resident = resident_blocks(
+      context.device, reinterpret_cast<const void*>(&scan_kernel<kWhole>), kThreads);
+  const int64_t query_blocks = ceil_divide(n, kTileQueries);
+  const CutLimits limits{std::min<int64_t>(m / kLeastSliceItems, 65535), resident, kExtraTiles};
+  const Cut cut = cut_items(query_blocks, ceil_divide(m, kTileItems), limits);
+  const dim3 grid(static_cast<unsigned>(query_blocks), static_cast<unsigned>(cut.slices));
+  check(TT_LAUNCH((scan_kernel<kWhole>), grid, dim3(kThreads), 0, context.stream,
+                  ScanJob{sides, targets, before, cut.tiles * kTileItems}),
+        "rank");
+}
+
 }  // namespace
 
 void rank(Context& context, const tt_retrieval_args* args, const int64_t* target_offsets,
           const int32_t* targets, int32_t* ranks) {
-  const int64_t n = args->n, m = args->m;
+  const int64_t n = args->n;
   int64_t total = 0;
   read(context, target_offsets + n, 1, &total, "rank");
   if (total == 0) return;
@@ -209,16 +288,10 @@ void rank(Context& context, const tt_retrieval_args* args, const int64_t* target
   auto* before = scope.get<unsigned>(total);
   check(cudaMemsetAsync(before, 0, static_cast<size_t>(total) * sizeof(unsigned), context.stream),
         "rank");
-  const int64_t query_blocks = ceil_divide(n, kTileQueries);
-  const int64_t most_slices = std::clamp(m / kLeastSliceItems, int64_t{1}, int64_t{65535});
-  const int64_t slices =
-      std::clamp(kBlocksPerMultiprocessor * context.device.multiprocessors / query_blocks,
-                 int64_t{1}, most_slices);
-  const int64_t slice_items = ceil_divide(ceil_divide(m, slices), kTileItems) * kTileItems;
-  const dim3 grid(static_cast<unsigned>(query_blocks), static_cast<unsigned>(slices));
-  check(TT_LAUNCH(scan_kernel, grid, dim3(kThreads), 0, context.stream,
-                  ScanJob{sides, wanted, before, slice_items}),
-        "rank");
+  if (sides.whole())
+    scan<true>(context, sides, wanted, before);
+  else
+    scan<false>(context, sides, wanted, before);
   check(TT_LAUNCH(finish_kernel, grid_for(32 * n, kThreads), dim3(kThreads), 0, context.stream, n,
                   wanted, excluded, before, ranks),
         "rank");

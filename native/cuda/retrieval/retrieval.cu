@@ -1,6 +1,11 @@
 #include "retrieval/retrieval.h"
 
 #include <limits>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "retrieval/plan.h"
 
 namespace tt::cuda {
 namespace {
@@ -52,11 +57,23 @@ const float* inverse_norms(Context& context, Scope& scope, const float* rows, in
 
 }  // namespace
 
+int64_t resident_blocks(const Device& device, const void* kernel, int threads) {
+  static std::mutex mutex;
+  static std::map<std::pair<const void*, int>, int> known;  // blocks of a multiprocessor
+  const std::lock_guard<std::mutex> lock(mutex);
+  int& blocks = known[{kernel, device.index}];
+  if (blocks == 0) {
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, 0), "retrieval");
+    blocks = std::max(blocks, 1);
+  }
+  return int64_t{blocks} * device.multiprocessors;
+}
+
 Sides make_sides(Context& context, Scope& scope, const tt_retrieval_args& args) {
   const bool cosine = args.similarity == TT_COSINE;
   const auto side = [&](const float* rows, int64_t count) {
-    return ScaledOperand{Operand<true>::make(rows, count, args.d),
-                         cosine ? inverse_norms(context, scope, rows, count, args.d) : nullptr};
+    return ScaledRows{Operand<true>::make(rows, count, args.d),
+                      cosine ? inverse_norms(context, scope, rows, count, args.d) : nullptr};
   };
   return Sides{side(args.queries, args.n), side(args.items, args.m)};
 }

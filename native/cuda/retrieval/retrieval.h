@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "context.h"
-#include "dense/product.h"
+#include "retrieval/scores.h"
 
 namespace tt::cuda {
 
@@ -29,28 +29,6 @@ __device__ __forceinline__ int32_t key_id(RankKey key) {
   return static_cast<int32_t>(0xFFFFFFFFu - static_cast<uint32_t>(key));
 }
 
-// A tile of scores: its queries are rows, its items columns.
-constexpr int kTileQueries = 64, kTileItems = 128;
-using Scores = Product<ScaledOperand, ScaledOperand, kTileQueries, kTileItems>;
-
-/// Both sides of the scores, with 1 / |row| as factors where they are cosines.
-struct Sides {
-  ScaledOperand queries, items;
-
-  /// The score of one pair: the bits of a tile's.
-  __device__ __forceinline__ float score(int64_t query, int32_t item) const {
-    const int64_t d = queries.matrix.depth;
-    const float* q = queries.matrix.values + query * d;
-    const float* x = items.matrix.values + item * d;
-    const float scale_q = queries.factors != nullptr ? queries.factors[query] : 1.0f;
-    const float scale_x = items.factors != nullptr ? items.factors[item] : 1.0f;
-    float sum = 0.0f;
-    for (int64_t c = 0; c < d; ++c) {
-      sum = __fmaf_rn(__fmul_rn(q[c], scale_q), __fmul_rn(x[c], scale_x), sum);
-    }
-    return sum;
-  }
-};
 Sides make_sides(Context& context, Scope& scope, const tt_retrieval_args& args);
 
 /// Every query's exclusions, ascending, in a copy.
@@ -90,10 +68,12 @@ __device__ __forceinline__ void block_sort(T* items, int64_t count, ComesFirst c
   };
   for (int64_t size = 2; size / 2 < count; size *= 2) {
     for (int64_t stride = size / 2; stride > 0; stride /= 2) {
-      for (int64_t pair = threadIdx.x; pair < (count + 2 * stride - 1) / (2 * stride) * stride;
-           pair += kThreads) {
-        const int64_t low = pair / stride * 2 * stride + pair % stride;
-        const int64_t high = 2 * stride == size ? low + size - 1 - 2 * (low % size) : low + stride;
+      // Powers of 2: masks, since a division of 64-bit numbers is a call.
+      const int64_t pairs = ((count + 2 * stride - 1) & -(2 * stride)) / 2;
+      for (int64_t pair = threadIdx.x; pair < pairs; pair += kThreads) {
+        const int64_t low = 2 * pair - (pair & (stride - 1));
+        const int64_t high =
+            2 * stride == size ? low + size - 1 - 2 * (low & (size - 1)) : low + stride;
         exchange(low, high);
       }
       __syncthreads();

@@ -1,6 +1,7 @@
-// What the retrieval ops refuse before they look at the device.
+// What the retrieval ops refuse before they look at the device, and how they cut their work.
 #include <gtest/gtest.h>
 
+#include "retrieval/plan.h"
 #include "retrieval/retrieval.h"
 
 namespace tt::cuda {
@@ -26,6 +27,28 @@ TEST(HostRetrieval, ExclusionsOfMoreQueriesThanBlocksAreUnsupported) {
         << error.message;
   }
   EXPECT_EQ(simt::live_allocations(), 0u) << simt::describe_allocations();
+}
+
+// 10,000 queries and 100,000 items: 157 blocks for each slice. 2 slices in one wave are 391 tiles one after the other, 5
+// in two waves 314.
+TEST(HostRetrieval, SlicesFillTheLastWave) {
+  const Cut cut = cut_items(157, 782, CutLimits{48, 396, 12});
+  EXPECT_EQ(cut.slices, 5);
+  EXPECT_EQ(cut.tiles, 157);
+  EXPECT_EQ(cut.time, 2 * (157 + 12));
+}
+
+TEST(HostRetrieval, SlicesCoverAllTilesAndNoneIsEmpty) {
+  for (int64_t blocks = 1; blocks < 1000; blocks = blocks * 3 / 2 + 1) {
+    for (int64_t tiles = 0; tiles < 5000; tiles = tiles * 2 + 1) {
+      for (const int64_t most : {0, 1, 7, 65535}) {
+        const Cut cut = cut_items(blocks, tiles, CutLimits{most, 64, 1});
+        EXPECT_GE(cut.slices * cut.tiles, tiles);
+        EXPECT_LE(cut.slices, std::max<int64_t>(most, 1));
+        EXPECT_LT((cut.slices - 1) * cut.tiles, std::max<int64_t>(tiles, 1));
+      }
+    }
+  }
 }
 
 }  // namespace

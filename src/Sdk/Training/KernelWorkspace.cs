@@ -206,9 +206,11 @@ internal sealed class CudaWorkspace : KernelWorkspace
 
     protected override double Ranking()
     {
-        double blocks = Math.Ceiling(RankedUsers / 64), wanted = 4 * Multiprocessors / blocks;
+        // Up to eight waves of three blocks a multiprocessor, and lists of 256 MiB; see retrieval/top_k.cu.
+        double blocks = Math.Ceiling(RankedUsers / 64), wanted = 8 * 3 * Multiprocessors / blocks;
         double slices = Math.Max(1, Math.Min(Math.Floor(wanted), Math.Floor(Shape.Items / 2048.0)));
-        return (slices * RankedUsers * KeptItems * sizeof(long)) + (Float * (double)Shape.Items);
+        double list = RankedUsers * KeptItems * sizeof(long);
+        return Math.Min(slices * list, Math.Max(list, 256 << 20)) + (Float * (double)Shape.Items);
     }
 
     /// <summary>Parts that a row's columns are divided into, so that few rows fill the device, too.</summary>

@@ -374,12 +374,17 @@ inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute at
                                         int value) {
   return simt::set_function_attribute(kernel, attribute, value);
 }
-template <class... P>
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void (*)(P...),
-                                                          int block_size, std::size_t) {
+inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*,
+                                                                 int block_size, std::size_t) {
   if (block_size <= 0) return cudaErrorInvalidValue;
   *blocks = 2048 / block_size > 0 ? 2048 / block_size : 1;
   return cudaSuccess;
+}
+template <class... P>
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void (*kernel)(P...),
+                                                          int block_size, std::size_t bytes) {
+  return cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+      blocks, reinterpret_cast<const void*>(kernel), block_size, bytes);
 }
 
 // ---- what tests ask ---------------------------------------------------------------------------------
