@@ -11,16 +11,20 @@
 
 namespace tt {
 
-/// One view's augmentation, ready to be evaluated; plain data that may be a kernel's argument.
-struct AugmentationPlan {
+/// What decides about single values and about rows of lists; plain data that may be a kernel's argument.
+struct DropoutPlan {
   uint32_t transforms;  // those that can have an effect
   uint32_t view;
   PhiloxKey key;
   int64_t step;
   uint64_t maskable;
-  uint64_t mask_below;  // an event happens iff u < this
-  uint64_t value_below;
+  uint64_t value_below;  // an event happens iff u < this
   uint64_t list_below;
+};
+
+/// One view's augmentation, ready to be evaluated: whole features as well.
+struct AugmentationPlan : DropoutPlan {
+  uint64_t mask_below;
   uint64_t seeds;  // bit f: feature f may be the seed
   uint64_t sets[TT_MAX_FEATURES];
   int32_t maskable_count;
@@ -162,7 +166,7 @@ TT_HD uint64_t feature_mask(const AugmentationPlan& plan, uint32_t row) {
 
 /// Bit i: value 4 * group + i of the feature is dropped. Positions count all values of the row,
 /// before anything is removed; through a list, those of all its catalogue rows one after the other.
-TT_HD uint32_t dropped_values(const AugmentationPlan& plan, uint32_t row, int32_t feature,
+TT_HD uint32_t dropped_values(const DropoutPlan& plan, uint32_t row, int32_t feature,
                               uint32_t group) {
   const PhiloxBlock u = philox(philox_counter(group, row, plan.step, static_cast<uint32_t>(feature),
                                               plan.view, TT_DRAW_VALUE),
@@ -173,7 +177,7 @@ TT_HD uint32_t dropped_values(const AugmentationPlan& plan, uint32_t row, int32_
 }
 
 /// Bit i: position 4 * group + i of the row's list is dropped, for all features.
-TT_HD uint32_t dropped_list_rows(const AugmentationPlan& plan, uint32_t row, uint32_t group) {
+TT_HD uint32_t dropped_list_rows(const DropoutPlan& plan, uint32_t row, uint32_t group) {
   const PhiloxBlock u =
       philox(philox_counter(group, row, plan.step, 0, plan.view, TT_DRAW_LIST), plan.key);
   uint32_t dropped = 0;
@@ -182,7 +186,7 @@ TT_HD uint32_t dropped_list_rows(const AugmentationPlan& plan, uint32_t row, uin
 }
 
 /// Whether single values of `feature` may be dropped: it must be maskable and multi-valued.
-TT_HD bool drops_values(const AugmentationPlan& plan, int32_t feature, bool multi_valued) {
+TT_HD bool drops_values(const DropoutPlan& plan, int32_t feature, bool multi_valued) {
   return multi_valued && (plan.transforms & TT_VALUE_DROPOUT) != 0 &&
          (plan.maskable >> feature & 1) != 0;
 }

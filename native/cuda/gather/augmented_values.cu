@@ -9,19 +9,17 @@ void augmented_values(Context& context, const Table* table, const tt_gather_view
                       int64_t capacity) {
   Scope scope(context.workspace);
   Zeroed zeroed(context, scope);
-  Staging staging;
-  const std::vector<AugmentationPlan> plans = make_plans(*table, view, 1);
+  if (masks != nullptr) feature_masks(context, *table, *view, masks);
+  const std::vector<ViewReading> readings = read_views(context, scope, *table, view, 1);
+  const LookupView wanted_view{make_reading<1>(*table, *view, readings.data()), view->n};
   GatherFeature wanted = gather_features(*table, nullptr)[static_cast<size_t>(feature)];
   const uint32_t blocks = give_blocks(wanted, lookup_lanes(wanted), kLookupThreads, view->n, 0);
-  const size_t plan_place = staging.add(plans), feature_place = staging.add(&wanted, 1);
+  Staging staging;
+  const size_t view_place = staging.add(&wanted_view, 1), feature_place = staging.add(&wanted, 1);
   staging.send(context, scope);
-  const auto* plan = staging.at<AugmentationPlan>(plan_place);
-  const auto* device_feature = staging.at<GatherFeature>(feature_place);
-
-  if (masks != nullptr) feature_masks(context, plan, *view, masks);
-  const std::vector<ViewReading> readings = read_views(context, scope, plans, plan, view);
-  const Reading<1> reading = make_reading<1>(*table, *view, readings.data());
-  count_lookups(context, reading, device_feature, 1, blocks, 0, offsets);
+  const LookupJob job{staging.at<LookupView>(view_place), staging.at<GatherFeature>(feature_place),
+                      1, view->n, blocks};
+  count_lookups(context, job, offsets);
   exclusive_scan(context, zeroed, offsets, view->n, offsets + view->n);
   if (values == nullptr) return;
   int64_t total = 0;
@@ -32,7 +30,7 @@ void augmented_values(Context& context, const Table* table, const tt_gather_view
   LookupOutput output{};
   output.offsets = offsets;
   output.keys = reinterpret_cast<uint32_t*>(values);
-  write_lookups(context, reading, device_feature, 1, blocks, output);
+  write_lookups(context, job, output);
 }
 
 }  // namespace tt::cuda

@@ -118,21 +118,15 @@ class Backward {
 
   /// counts: device memory for the number of rows that each embedding has a gradient for, or empty.
   void sort(const std::vector<int64_t*>& counts) {
-    stage(counts);
-    const std::vector<ViewReading> readings =
-        read_views(context_, scope_, plans_, staging_.at<AugmentationPlan>(plans_place_), views_);
+    const LookupJob job = stage(counts);
     const int64_t bags = rows_ * table_.feature_count;
-    int64_t* offsets = count_all(readings, bags);
+    int64_t* offsets = count_all(job, bags);
     const int64_t most = lookups_.most();
     KeysAndValues pairs{scope_.get<uint32_t>(most), scope_.get<uint32_t>(most)};
     const KeysAndValues spare{scope_.get<uint32_t>(most), scope_.get<uint32_t>(most)};
-    LookupOutput output{offsets, pairs.keys, pairs.values, nullptr, 0};
+    LookupOutput output{offsets, pairs.keys, pairs.values, nullptr};
     if (scaled()) output.scales = scope_.get<float>(bags);
-    for_views(readings, [&](const Reading<1>& reading, const GatherFeature* features,
-                            uint32_t blocks, int64_t first_row) {
-      output.first_row = first_row;
-      write_lookups(context_, reading, features, table_.feature_count, blocks, output);
-    });
+    write_lookups(context_, job, output);
     pairs = radix_sort(context_, scope_, zeroed_, pairs, spare, lookups_, keys_.bits());
     sorted_ = find_runs(context_, scope_, zeroed_, pairs.keys, pairs.values, lookups_,
                         staging_.at<int64_t>(keys_place_), static_cast<int32_t>(targets.size()),
@@ -180,54 +174,44 @@ class Backward {
     });
   }
 
-  void stage(const std::vector<int64_t*>& counts) {
-    plans_ = make_plans(table_, views_, view_count_);
-    plans_place_ = staging_.add(plans_);
-    keys_place_ = staging_.add(keys_.first);
-    counts_place_ = staging_.add(counts);
+  LookupJob stage(const std::vector<int64_t*>& counts) {
+    const std::vector<ViewReading> readings =
+        read_views(context_, scope_, table_, views_, view_count_);
+    std::vector<LookupView> lookup_views;
+    std::vector<GradientPiece> pieces;
+    int64_t end = 0;
+    for (int32_t v = 0; v < view_count_; ++v) {
+      const tt_gather_view& view = views_[v];
+      end += view.n;
+      lookup_views.push_back(
+          LookupView{make_reading<1>(table_, view, &readings[static_cast<size_t>(v)]), end});
+      pieces.push_back(GradientPiece{view.vectors, view.ld, end});
+    }
+    uint32_t blocks = 0;
     std::vector<int64_t> columns;
     for (GatherFeature& f : features_) {
       columns.push_back(f.column);
       f.first_bag = f.index * rows_;
       f.first_key = targets[static_cast<size_t>(table_.features[f.index].embedding)].first_key;
+      blocks = give_blocks(f, lookup_lanes(f), kLookupThreads, rows_, blocks);
     }
+    const size_t views_place = staging_.add(lookup_views), features_place = staging_.add(features_);
+    keys_place_ = staging_.add(keys_.first);
+    counts_place_ = staging_.add(counts);
     columns_place_ = staging_.add(columns);
-    std::vector<GradientPiece> pieces;
-    int64_t end = 0;
-    for (int32_t v = 0; v < view_count_; ++v) {
-      end += views_[v].n;
-      pieces.push_back(GradientPiece{views_[v].vectors, views_[v].ld, end});
-    }
     pieces_place_ = staging_.add(pieces);
-    for (int32_t v = 0; v < view_count_; ++v) {
-      uint32_t blocks = 0;
-      for (GatherFeature& f : features_)
-        blocks = give_blocks(f, lookup_lanes(f), kLookupThreads, views_[v].n, blocks);
-      blocks_.push_back(blocks);
-      features_places_.push_back(staging_.add(features_));
-    }
     staging_.send(context_, scope_);
-  }
-
-  template <class Use>
-  void for_views(const std::vector<ViewReading>& readings, Use&& use) const {
-    int64_t first_row = 0;
-    for (size_t v = 0; v < readings.size(); ++v) {
-      use(make_reading<1>(table_, views_[v], &readings[v]),
-          staging_.at<GatherFeature>(features_places_[v]), blocks_[v], first_row);
-      first_row += views_[v].n;
-    }
+    return LookupJob{staging_.at<LookupView>(views_place),
+                     staging_.at<GatherFeature>(features_place), table_.feature_count, rows_,
+                     blocks};
   }
 
   /// Where each bag's lookups begin, and how many there are; NULL where each bag has one.
-  int64_t* count_all(const std::vector<ViewReading>& readings, int64_t bags) {
+  int64_t* count_all(const LookupJob& job, int64_t bags) {
     lookups_ = bags;
     if (!multi_valued()) return nullptr;
     auto* offsets = scope_.get<int64_t>(bags + 1);
-    for_views(readings, [&](const Reading<1>& reading, const GatherFeature* features,
-                            uint32_t blocks, int64_t first_row) {
-      count_lookups(context_, reading, features, table_.feature_count, blocks, first_row, offsets);
-    });
+    count_lookups(context_, job, offsets);
     exclusive_scan(context_, zeroed_, offsets, bags, offsets + bags);
     const int64_t most = most_lookups(table_, views_, view_count_);
     lookups_ = most >= 0 ? Extent::on_device(offsets + bags, most) : count_of(offsets + bags);
@@ -253,12 +237,8 @@ class Backward {
   int32_t view_count_;
   KeyLayout keys_;
   std::vector<GatherFeature> features_;
-  std::vector<AugmentationPlan> plans_;
-  std::vector<uint32_t> blocks_;         // of each view's launch
-  std::vector<size_t> features_places_;  // of each view's features
   Staging staging_;
-  size_t plans_place_ = 0, keys_place_ = 0, counts_place_ = 0, columns_place_ = 0,
-         pieces_place_ = 0;
+  size_t keys_place_ = 0, counts_place_ = 0, columns_place_ = 0, pieces_place_ = 0;
   int64_t rows_ = 0;  // of all views
   Extent lookups_;
   SortedLookups sorted_{};

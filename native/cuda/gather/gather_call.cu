@@ -16,10 +16,40 @@ __global__ void __launch_bounds__(kThreads) unpack_kernel(Parcel parcel, int cou
   for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) to[i] = parcel.words[i];
 }
 
-__global__ void __launch_bounds__(kThreads)
-    masks_kernel(const AugmentationPlan* plan, uint32_t row_base, int64_t n, uint64_t* masks) {
+/// A view's masks [n].
+struct MaskJob {
+  AugmentationPlan plan;
+  int64_t n;
+  uint64_t* masks;
+  uint32_t row_base;
+};
+struct MaskJobs {
+  static constexpr int kMost = 5;
+  MaskJob jobs[kMost];
+};
+static_assert(sizeof(MaskJobs) <= 4096, "arguments that every CUDA takes");
+
+/// Grid: (rows, views).
+__global__ void __launch_bounds__(kThreads) masks_kernel(MaskJobs all) {
+  const MaskJob& job = all.jobs[blockIdx.y];
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (i < n) masks[i] = feature_mask(*plan, row_base + static_cast<uint32_t>(i));
+  if (i < job.n) job.masks[i] = feature_mask(job.plan, job.row_base + static_cast<uint32_t>(i));
+}
+
+void draw_masks(Context& context, const std::vector<MaskJob>& jobs) {
+  for (size_t begin = 0; begin < jobs.size(); begin += MaskJobs::kMost) {
+    const size_t count = std::min(jobs.size() - begin, size_t{MaskJobs::kMost});
+    MaskJobs some{};
+    std::copy_n(jobs.begin() + static_cast<std::ptrdiff_t>(begin), count, some.jobs);
+    int64_t most = 0;
+    for (size_t j = 0; j < count; ++j) most = std::max(most, some.jobs[j].n);
+    const dim3 grid(grid_for(most, kThreads).x, static_cast<unsigned>(count));
+    check(TT_LAUNCH(masks_kernel, grid, dim3(kThreads), 0, context.stream, some), "drawing masks");
+  }
+}
+
+AugmentationPlan plan_of(const Table& table, const tt_gather_view& view) {
+  return make_plan(view.augmentation, view.view, table.feature_count);
 }
 
 }  // namespace
@@ -58,38 +88,29 @@ std::vector<GatherFeature> gather_features(const Table& table, const tt_embeddin
   return features;
 }
 
-std::vector<AugmentationPlan> make_plans(const Table& table, const tt_gather_view* views,
-                                         int32_t view_count) {
-  std::vector<AugmentationPlan> plans;
-  for (int32_t v = 0; v < view_count; ++v) {
-    plans.push_back(make_plan(views[v].augmentation, views[v].view, table.feature_count));
-  }
-  return plans;
-}
-
-void feature_masks(Context& context, const AugmentationPlan* device_plan,
-                   const tt_gather_view& view, uint64_t* masks) {
+void feature_masks(Context& context, const Table& table, const tt_gather_view& view,
+                   uint64_t* masks) {
   if (view.n == 0) return;
-  check(TT_LAUNCH(masks_kernel, grid_for(view.n, kThreads), dim3(kThreads), 0, context.stream,
-                  device_plan, static_cast<uint32_t>(view.row_base), view.n, masks),
-        "drawing masks");
+  draw_masks(context,
+             {MaskJob{plan_of(table, view), view.n, masks, static_cast<uint32_t>(view.row_base)}});
 }
 
-std::vector<ViewReading> read_views(Context& context, Scope& scope,
-                                    const std::vector<AugmentationPlan>& plans,
-                                    const AugmentationPlan* device_plans,
-                                    const tt_gather_view* views) {
+std::vector<ViewReading> read_views(Context& context, Scope& scope, const Table& table,
+                                    const tt_gather_view* views, int32_t view_count) {
   std::vector<ViewReading> readings;
-  for (size_t v = 0; v < plans.size(); ++v) {
+  std::vector<MaskJob> jobs;
+  for (int32_t v = 0; v < view_count; ++v) {
     const tt_gather_view& view = views[v];
+    const AugmentationPlan plan = plan_of(table, view);
+    const auto row_base = static_cast<uint32_t>(view.row_base);
     uint64_t* masks = nullptr;
-    if ((plans[v].transforms & kWholeFeatureTransforms) != 0) {
+    if ((plan.transforms & kWholeFeatureTransforms) != 0 && view.n > 0) {
       masks = scope.get<uint64_t>(view.n);
-      feature_masks(context, device_plans + v, view, masks);
+      jobs.push_back(MaskJob{plan, view.n, masks, row_base});
     }
-    readings.push_back(ViewReading{device_plans + v, masks, view.left_out, view.vectors, view.ld,
-                                   static_cast<uint32_t>(view.row_base)});
+    readings.push_back(ViewReading{plan, masks, view.left_out, view.vectors, view.ld, row_base});
   }
+  draw_masks(context, jobs);
   return readings;
 }
 

@@ -1,4 +1,4 @@
-// What the gather ops put into device memory before their kernels: features, plans, masks.
+// What the gather ops give their kernels: features, plans, masks, small arrays.
 #pragma once
 
 #include <cstddef>
@@ -42,19 +42,13 @@ class Staging {
 /// The features of a table, but for lanes and first_block. embeddings: NULL where only values are wanted.
 std::vector<GatherFeature> gather_features(const Table& table, const tt_embedding* embeddings);
 
-/// The plans of the views: host.
-std::vector<AugmentationPlan> make_plans(const Table& table, const tt_gather_view* views,
-                                         int32_t view_count);
+/// The views as kernels read them; draws the masks of whole features first, in memory of the scope.
+std::vector<ViewReading> read_views(Context& context, Scope& scope, const Table& table,
+                                    const tt_gather_view* views, int32_t view_count);
 
-/// masks [n]: the features that the plan masks as a whole in each row. device_plan: the same on the device.
-void feature_masks(Context& context, const AugmentationPlan* device_plan,
-                   const tt_gather_view& view, uint64_t* masks);
-
-/// The views as kernels read them. plans: host; device_plans: the same on the device.
-std::vector<ViewReading> read_views(Context& context, Scope& scope,
-                                    const std::vector<AugmentationPlan>& plans,
-                                    const AugmentationPlan* device_plans,
-                                    const tt_gather_view* views);
+/// masks [n]: the features that the view masks as a whole in each row.
+void feature_masks(Context& context, const Table& table, const tt_gather_view& view,
+                   uint64_t* masks);
 
 /// Gives `feature` the next blocks of a launch, for n bags; returns the first block behind them.
 uint32_t give_blocks(GatherFeature& feature, int lanes, int threads, int64_t n,

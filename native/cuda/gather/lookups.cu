@@ -5,38 +5,42 @@
 namespace tt::cuda {
 namespace {
 
-/// The row of the reading that the thread's group of lanes has, or one behind them.
+/// The row of all views' that the thread's group of lanes has, or one behind them.
 __device__ __forceinline__ int64_t row_of_group(const GatherFeature& feature, const Lanes& lanes) {
   return static_cast<int64_t>(blockIdx.x - feature.first_block) * (kLookupThreads / lanes.width()) +
          static_cast<int>(threadIdx.x) / lanes.width();
 }
 
-__global__ void __launch_bounds__(kLookupThreads)
-    count_kernel(Reading<1> reading, const GatherFeature* features, int feature_count,
-                 int64_t first_row, int64_t* counts) {
-  const GatherFeature& feature = item_of_block(features, feature_count);
+__device__ __forceinline__ Bag<1> bag_of_row(const LookupJob& job, const GatherFeature& feature,
+                                             int64_t row) {
+  const LookupView* view = job.views;
+  int64_t begin = 0;
+  while (row >= view->end) begin = view++->end;
+  return Bag<1>(view->reading, feature, row - begin);
+}
+
+__global__ void __launch_bounds__(kLookupThreads) count_kernel(LookupJob job, int64_t* counts) {
+  const GatherFeature& feature = item_of_block(job.features, job.feature_count);
   const Lanes lanes(feature.lanes);
-  const int64_t i = row_of_group(feature, lanes);
-  if (i >= reading.n) return;
-  const Bag<1> bag(reading, feature, i);
+  const int64_t row = row_of_group(feature, lanes);
+  if (row >= job.rows) return;
+  const Bag<1> bag = bag_of_row(job, feature, row);
   int64_t count = bag.known_count();
   if (count < 0) {
     count = 0;
     bag.for_tiles(lanes,
                   [&](int32_t, unsigned kept, int) { count += __popc(lanes.ballot(kept != 0)); });
   }
-  if (lanes.lane() == 0) counts[feature.first_bag + first_row + i] = count != 0 ? count : 1;
+  if (lanes.lane() == 0) counts[feature.first_bag + row] = count != 0 ? count : 1;
 }
 
-__global__ void __launch_bounds__(kLookupThreads)
-    write_kernel(Reading<1> reading, const GatherFeature* features, int feature_count,
-                 LookupOutput out) {
-  const GatherFeature& feature = item_of_block(features, feature_count);
+__global__ void __launch_bounds__(kLookupThreads) write_kernel(LookupJob job, LookupOutput out) {
+  const GatherFeature& feature = item_of_block(job.features, job.feature_count);
   const Lanes lanes(feature.lanes);
-  const int64_t i = row_of_group(feature, lanes);
-  if (i >= reading.n) return;
-  const Bag<1> bag(reading, feature, i);
-  const int64_t number = feature.first_bag + out.first_row + i;
+  const int64_t row = row_of_group(feature, lanes);
+  if (row >= job.rows) return;
+  const Bag<1> bag = bag_of_row(job, feature, row);
+  const int64_t number = feature.first_bag + row;
   const int64_t first = out.offsets != nullptr ? out.offsets[number] : number;
   int64_t count = 0;
   const auto put = [&](int64_t at, int32_t id) {
@@ -63,19 +67,17 @@ int lookup_lanes(const GatherFeature& feature) {
   return feature.offsets != nullptr ? 4 : 1;
 }
 
-void count_lookups(Context& context, const Reading<1>& reading, const GatherFeature* features,
-                   int feature_count, uint32_t blocks, int64_t first_row, int64_t* counts) {
-  if (blocks == 0) return;
-  check(TT_LAUNCH(count_kernel, dim3(blocks), dim3(kLookupThreads), 0, context.stream, reading,
-                  features, feature_count, first_row, counts),
+void count_lookups(Context& context, const LookupJob& job, int64_t* counts) {
+  if (job.blocks == 0) return;
+  check(TT_LAUNCH(count_kernel, dim3(job.blocks), dim3(kLookupThreads), 0, context.stream, job,
+                  counts),
         "counting lookups");
 }
 
-void write_lookups(Context& context, const Reading<1>& reading, const GatherFeature* features,
-                   int feature_count, uint32_t blocks, const LookupOutput& output) {
-  if (blocks == 0) return;
-  check(TT_LAUNCH(write_kernel, dim3(blocks), dim3(kLookupThreads), 0, context.stream, reading,
-                  features, feature_count, output),
+void write_lookups(Context& context, const LookupJob& job, const LookupOutput& output) {
+  if (job.blocks == 0) return;
+  check(TT_LAUNCH(write_kernel, dim3(job.blocks), dim3(kLookupThreads), 0, context.stream, job,
+                  output),
         "writing lookups");
 }
 

@@ -8,23 +8,36 @@ namespace tt::cuda {
 
 constexpr int kLookupThreads = 256;
 
-/// Where lookups go. A bag is numbered feature.first_bag + first_row + row.
+/// A view whose lookups are wanted.
+struct LookupView {
+  Reading<1> reading;
+  int64_t end;  // of its rows among those of all views
+};
+
+/// What is read: the features of all views. Both arrays: device.
+struct LookupJob {
+  const LookupView* views;
+  const GatherFeature*
+      features;  // with `blocks` blocks of kLookupThreads for the rows of all views
+  int feature_count;
+  int64_t rows;  // of all views
+  uint32_t blocks;
+};
+
+/// Where lookups go. A bag is numbered feature.first_bag + its row among those of all views.
 struct LookupOutput {
   const int64_t* offsets;  // of each bag's first lookup; NULL: bag b has lookup b alone
   uint32_t* keys;          // feature.first_key + value
   uint32_t* bags;          // or NULL
   float* scales;           // [bags]: what the bag's sum is multiplied with; or NULL
-  int64_t first_row;
 };
 
 /// Lanes that read a bag of the feature.
 int lookup_lanes(const GatherFeature& feature);
 
-/// counts [bags]: how many lookups each bag has. features: device, with `blocks` blocks of kLookupThreads.
-void count_lookups(Context& context, const Reading<1>& reading, const GatherFeature* features,
-                   int feature_count, uint32_t blocks, int64_t first_row, int64_t* counts);
+/// counts [bags]: how many lookups each bag has.
+void count_lookups(Context& context, const LookupJob& job, int64_t* counts);
 
-void write_lookups(Context& context, const Reading<1>& reading, const GatherFeature* features,
-                   int feature_count, uint32_t blocks, const LookupOutput& output);
+void write_lookups(Context& context, const LookupJob& job, const LookupOutput& output);
 
 }  // namespace tt::cuda
