@@ -119,6 +119,37 @@ TEST_P(SparseUpdateTest, LongRunsAndWideTables) {
   }
 }
 
+// Whole numbers, whose sums are exact in any order: runs shorter and longer than what backends cut them into.
+TEST_P(SparseUpdateTest, RunsOfAnyLength) {
+  const std::vector<int> lengths = {1,  2,   3,   4,   5,   31,  32,   33,   63,   64,
+                                    65, 127, 128, 129, 255, 256, 2047, 2048, 2049, 4200};
+  Random random(7);
+  const auto rows = static_cast<int64_t>(lengths.size());
+  for (const int32_t dim : {5, 64, 300}) {
+    Updates u;
+    for (size_t r = 0; r < lengths.size(); ++r)
+      u.ids.insert(u.ids.end(), static_cast<size_t>(lengths[r]), static_cast<int32_t>(r));
+    std::shuffle(u.ids.begin(), u.ids.end(), random.engine());
+    std::vector<float> expected(static_cast<size_t>(rows * dim));
+    for (const int32_t id : u.ids) {
+      for (int32_t c = 0; c < dim; ++c) {
+        u.values.push_back(static_cast<float>(random.integer(-3, 3)));
+        expected[static_cast<size_t>(id * dim + c)] -= u.values.back();
+      }
+    }
+    const Context context(target());
+    const auto start = State<float>::make(std::vector<float>(expected.size()), rows, TT_SGD);
+    const DeviceState device(context, start, rows, dim);
+    const Buffer<int32_t> ids(context, u.ids);
+    const Buffer<float> values(context, u.values);
+    tt_optimizer o = make_optimizer(TT_SGD);
+    o.learning_rate = 1.0f;
+    TT_OK_OR_FAIL(tt_sparse_update(context, &o, &device.embedding, ids, values,
+                                   static_cast<int64_t>(u.ids.size())));
+    EXPECT_EQ(device.read().weights, expected) << "dim " << dim;
+  }
+}
+
 // Row 2 gets gradients (1, 2) and (3, 0); merged (4, 2). Row-wise Adagrad from state 0: mean of squares
 // (16 + 4) / 2 = 10; w -= 0.05 * g / (sqrt(10) + 1e-6).
 TEST_P(SparseUpdateTest, RowwiseAdagradByHand) {

@@ -24,8 +24,8 @@ namespace {
 constexpr int64_t kMostWords = int64_t{1} << 32;  // lookups, bags and keys are 32-bit numbers
 constexpr int64_t kMostReserved = int64_t{1} << 28;
 constexpr int64_t kReservedPart = 8;
-// Keys and bags twice, starts of runs, and what sorting and long runs of up to some hundred columns take.
-constexpr int64_t kBytesPerLookup = 32;
+// Keys and bags twice, starts of runs, what sorting takes, and sums of long runs of up to some hundred columns.
+constexpr int64_t kBytesPerLookup = 40;
 constexpr const char* kDoing = "embedding_gather_backward";
 
 /// A bound of the lookups of a pass, or -1 where it is too high to reserve memory for.
@@ -131,9 +131,10 @@ class Backward {
     sorted_ = find_runs(context_, scope_, zeroed_, pairs.keys, pairs.values, lookups_,
                         staging_.at<int64_t>(keys_place_), static_cast<int32_t>(targets.size()),
                         counts.empty() ? nullptr : staging_.at<int64_t*>(counts_place_));
-    gradient_rows_ = GradientRows{staging_.at<GradientPiece>(pieces_place_),
-                                  staging_.at<int64_t>(columns_place_), output.scales, view_count_,
-                                  static_cast<uint32_t>(rows_)};
+    gradient_rows_ = GradientRows(staging_.at<GradientPiece>(pieces_place_), view_count_,
+                                  static_cast<uint32_t>(rows_));
+    gradient_rows_.columns = staging_.at<int64_t>(columns_place_);
+    gradient_rows_.scales = output.scales;
   }
 
   /// Throws where a gradient has no room. Waits for the device only if that could be.
@@ -159,7 +160,7 @@ class Backward {
       targets[t].aligned =
           is_aligned(table_, features_, static_cast<int32_t>(t), targets[t], views_, view_count_);
     }
-    merge_runs(context_, scope_, sorted_, lookups_.most(), gradient_rows_, targets, plan);
+    merge_runs(context_, scope_, zeroed_, sorted_, lookups_.most(), gradient_rows_, targets, plan);
   }
 
  private:

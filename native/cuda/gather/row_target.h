@@ -58,103 +58,139 @@ __device__ __forceinline__ void store_weights(const ExactFloat (&w)[4], uint16_t
   }
 }
 
-/// Updates the quad of a row that begins at `column`. grown: row-wise Adagrad's new state.
+/// The lane's quads of a row of the table's weights, in the pass from column `first` on.
 template <bool kAligned, class Weight>
-__device__ __forceinline__ void update_quad(const MergeTable& table, const OptimizerPlan& plan,
-                                            int32_t id, int column, float4 gradient, float grown) {
-  const int dim = table.dim;
-  const int64_t at = int64_t{id} * dim;
-  Weight* weights = static_cast<Weight*>(table.weights) + at;
-  ExactFloat w[4], g[4], s1[4], s2[4];
-  unpack(load_quad<kAligned>(weights, column, dim), w);
-  unpack(gradient, g);
-  switch (plan.kind) {
-    case TT_SGD:
+__device__ __forceinline__ void load_weights(const MergeTable& table, int32_t id,
+                                             const Lanes& lanes, int first,
+                                             float4 (&quads)[kLaneQuads]) {
+  const Weight* row = static_cast<const Weight*>(table.weights) + int64_t{id} * table.dim;
 #pragma unroll
-      for (int c = 0; c < 4; ++c) sgd_step(plan, w[c], g[c]);
-      break;
-    case TT_ADAGRAD:
-      unpack(load_quad<kAligned>(table.state1 + at, column, dim), s1);
-#pragma unroll
-      for (int c = 0; c < 4; ++c) adagrad_step(plan, w[c], g[c], s1[c]);
-      store_quad<kAligned>(pack(s1), table.state1 + at, column, dim);
-      break;
-    case TT_ROWWISE_ADAGRAD:
-#pragma unroll
-      for (int c = 0; c < 4; ++c) {
-        rowwise_adagrad_step(plan, w[c], decayed_gradient(plan, w[c], g[c]), grown);
-      }
-      break;
-    case TT_ADAM:
-      unpack(load_quad<kAligned>(table.state1 + at, column, dim), s1);
-      unpack(load_quad<kAligned>(table.state2 + at, column, dim), s2);
-#pragma unroll
-      for (int c = 0; c < 4; ++c) adam_step(plan, w[c], g[c], s1[c], s2[c]);
-      store_quad<kAligned>(pack(s1), table.state1 + at, column, dim);
-      store_quad<kAligned>(pack(s2), table.state2 + at, column, dim);
-      break;
+  for (int q = 0; q < kLaneQuads; ++q) {
+    quads[q] = load_quad<kAligned>(row, quad_column(lanes, first, q), table.dim);
   }
-  store_weights<kAligned>(w, weights, column, dim, plan.step, id);
 }
 
-/// The sum of the squares of the quad's gradient, for row-wise Adagrad.
-template <bool kAligned, class Weight>
-__device__ __forceinline__ float quad_squares(const MergeTable& table, const OptimizerPlan& plan,
-                                              int32_t id, int column, float4 gradient) {
-  if (column >= table.dim) return 0.0f;
-  const Weight* weights = static_cast<const Weight*>(table.weights) + int64_t{id} * table.dim;
-  ExactFloat w[4], g[4];
-  unpack(load_quad<kAligned>(weights, column, table.dim), w);
-  unpack(gradient, g);
-  ExactFloat sum{0.0f};
+/// Those of one of its states, where the row has its own.
+template <bool kAligned>
+__device__ __forceinline__ void load_states(const float* states, int32_t id, int dim,
+                                            const Lanes& lanes, int first,
+                                            float4 (&quads)[kLaneQuads]) {
 #pragma unroll
-  for (int c = 0; c < 4; ++c) {  // columns behind dim are 0
-    const ExactFloat decayed = decayed_gradient(plan, w[c], g[c]);
-    sum = sum + decayed * decayed;
+  for (int q = 0; q < kLaneQuads; ++q) {
+    quads[q] = load_quad<kAligned>(states + int64_t{id} * dim, quad_column(lanes, first, q), dim);
   }
-  return sum.v;
+}
+
+/// Updates the lane's quads of a row, whose weights are `before`. grown: row-wise Adagrad's new state.
+template <bool kAligned, class Weight>
+__device__ __forceinline__ void update_quads(const MergeTable& table, const OptimizerPlan& plan,
+                                             int32_t id, const Lanes& lanes, int first,
+                                             const float4 (&before)[kLaneQuads],
+                                             const float4 (&gradients)[kLaneQuads], float grown) {
+  const int dim = table.dim;
+  const int64_t at = int64_t{id} * dim;
+  const bool one_state = plan.kind == TT_ADAGRAD, two_states = plan.kind == TT_ADAM;
+  float4 states1[kLaneQuads] = {}, states2[kLaneQuads] = {};  // all asked for before one is stored
+  if (one_state || two_states) {
+    load_states<kAligned>(table.state1, id, dim, lanes, first, states1);
+  }
+  if (two_states) load_states<kAligned>(table.state2, id, dim, lanes, first, states2);
+#pragma unroll
+  for (int q = 0; q < kLaneQuads; ++q) {
+    const int column = quad_column(lanes, first, q);
+    ExactFloat w[4], g[4], s1[4], s2[4];
+    unpack(before[q], w);
+    unpack(gradients[q], g);
+    unpack(states1[q], s1);
+    unpack(states2[q], s2);
+#pragma unroll
+    for (int c = 0; c < 4; ++c) {
+      switch (plan.kind) {
+        case TT_SGD:
+          sgd_step(plan, w[c], g[c]);
+          break;
+        case TT_ADAGRAD:
+          adagrad_step(plan, w[c], g[c], s1[c]);
+          break;
+        case TT_ROWWISE_ADAGRAD:
+          rowwise_adagrad_step(plan, w[c], decayed_gradient(plan, w[c], g[c]), grown);
+          break;
+        case TT_ADAM:
+          adam_step(plan, w[c], g[c], s1[c], s2[c]);
+          break;
+      }
+    }
+    if (one_state || two_states) store_quad<kAligned>(pack(s1), table.state1 + at, column, dim);
+    if (two_states) store_quad<kAligned>(pack(s2), table.state2 + at, column, dim);
+    store_weights<kAligned>(w, static_cast<Weight*>(table.weights) + at, column, dim, plan.step,
+                            id);
+  }
+}
+
+/// The sum of the squares of the lane's gradients, with decay, for row-wise Adagrad. Columns behind the row's are 0.
+__device__ __forceinline__ float sum_of_squares(const OptimizerPlan& plan,
+                                                const float4 (&weights)[kLaneQuads],
+                                                const float4 (&gradients)[kLaneQuads]) {
+  float squares = 0.0f;
+#pragma unroll
+  for (int q = 0; q < kLaneQuads; ++q) {
+    ExactFloat w[4], g[4];
+    unpack(weights[q], w);
+    unpack(gradients[q], g);
+    ExactFloat sum{0.0f};
+#pragma unroll
+    for (int c = 0; c < 4; ++c) {
+      const ExactFloat decayed = decayed_gradient(plan, w[c], g[c]);
+      sum = sum + decayed * decayed;
+    }
+    squares = __fadd_rn(squares, sum.v);
+  }
+  return squares;
 }
 
 /// Brings the sum of one run to its target. sum_pass(first, quads) puts the lane's quads of the pass from
 /// column `first` on into `quads`; all lanes that share the row call this together. sync: waits for all of
 /// them. writes: whether this lane's group is the one that writes. run: among the table's.
+///
+/// What is there of the row already is asked for before its sum is taken, which takes long. A row of one pass is read and
+/// summed once.
 template <bool kAligned, class Weight, class SumPass, class Sync>
 __device__ __forceinline__ void finish_run(const MergeTable& table, const OptimizerPlan& plan,
                                            int64_t run, int32_t id, const Lanes& lanes, bool writes,
                                            Sync&& sync, SumPass&& sum_pass) {
   const int dim = table.dim;
   const int pass = pass_columns(lanes);
-  const bool rowwise = table.ids == nullptr && plan.kind == TT_ROWWISE_ADAGRAD;
-  float4 quads[kLaneQuads];
-  float grown = 0.0f;
+  const bool updates = table.ids == nullptr;
+  const bool rowwise = updates && plan.kind == TT_ROWWISE_ADAGRAD;
+  float4 weights[kLaneQuads] = {}, quads[kLaneQuads];
+  const auto take = [&](int first) {
+    if (updates) load_weights<kAligned, Weight>(table, id, lanes, first, weights);
+    sum_pass(first, quads);
+  };
+  float grown = rowwise ? table.state1[id] : 0.0f;
+  take(0);
   if (rowwise) {
-    const float before = table.state1[id];  // asked for before the sum, which takes long
-    float squares = 0.0f;
-    for (int first = 0; first < dim; first += pass) {
-      sum_pass(first, quads);
-#pragma unroll
-      for (int q = 0; q < kLaneQuads; ++q) {
-        squares = __fadd_rn(squares, quad_squares<kAligned, Weight>(
-                                         table, plan, id, quad_column(lanes, first, q), quads[q]));
-      }
+    float squares = sum_of_squares(plan, weights, quads);
+    for (int first = pass; first < dim; first += pass) {
+      take(first);
+      squares = __fadd_rn(squares, sum_of_squares(plan, weights, quads));
     }
-    grown = __fadd_rn(before, __fdiv_rn(lanes.sum(squares), static_cast<float>(dim)));
+    grown = __fadd_rn(grown, __fdiv_rn(lanes.sum(squares), static_cast<float>(dim)));
     sync();  // everybody has read the old state
     if (writes && lanes.lane() == 0) table.state1[id] = grown;
+    if (pass < dim) take(0);
   }
-  if (writes && table.ids != nullptr && lanes.lane() == 0) table.ids[run] = id;
+  if (writes && !updates && lanes.lane() == 0) table.ids[run] = id;
   for (int first = 0; first < dim; first += pass) {
-    if (!rowwise || dim > pass) sum_pass(first, quads);  // else they are still there
+    if (first > 0) take(first);
     if (!writes) continue;
+    if (updates) {
+      update_quads<kAligned, Weight>(table, plan, id, lanes, first, weights, quads, grown);
+      continue;
+    }
 #pragma unroll
     for (int q = 0; q < kLaneQuads; ++q) {
-      const int column = quad_column(lanes, first, q);
-      if (column >= dim) continue;
-      if (table.ids != nullptr) {
-        store_quad<kAligned>(quads[q], table.values + run * dim, column, dim);
-      } else {
-        update_quad<kAligned, Weight>(table, plan, id, column, quads[q], grown);
-      }
+      store_quad<kAligned>(quads[q], table.values + run * dim, quad_column(lanes, first, q), dim);
     }
   }
 }

@@ -55,8 +55,8 @@ void sparse_update(Context& context, const tt_optimizer* optimizer, const tt_emb
                    quads_aligned(e.weights, e.dim, size_of(e.dtype)) &&
                    quads_aligned(e.state1, e.dim, sizeof(float)) &&
                    quads_aligned(e.state2, e.dim, sizeof(float));
-  merge_runs(context, scope, sorted, count,
-             GradientRows{staging.at<GradientPiece>(piece_place), nullptr, nullptr, 1, 1}, {target},
+  merge_runs(context, scope, zeroed, sorted, count,
+             GradientRows(staging.at<GradientPiece>(piece_place), 1, 1), {target},
              make_plan(*optimizer));
 }
 

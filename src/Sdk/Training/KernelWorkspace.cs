@@ -146,7 +146,7 @@ internal sealed class CudaWorkspace : KernelWorkspace
 
     private const long MostReserved = 1L << 28; // lookups; see embedding_gather_backward.cu
     private const long ReservedPart = 8;
-    private const long ReservedBytes = 32;
+    private const long ReservedBytes = 40;
     private const double Multiprocessors = 132; // the largest devices; fewer of them need less
     private readonly long _mostReserved;
     private readonly bool _byLibrary;
@@ -229,7 +229,7 @@ internal sealed class CudaWorkspace : KernelWorkspace
         double most = (double)rows * mostValues;
         double reserved = most <= _mostReserved ? most : 1.1 * lookups;
         int widest = Shape.Layout.Embeddings.Max(table => table.Dim);
-        double longRuns = ((2 * Float * widest) + (36 * Shape.Layout.Embeddings.Count)) / 256.0;
-        return (reserved * (20.5 + longRuns)) + (12.0 * rows * features);
+        double longRuns = ((2 * Float * widest) + (36 * Shape.Layout.Embeddings.Count)) / 64.0;
+        return (reserved * (24 + longRuns)) + (12.0 * rows * features);
     }
 }
