@@ -1,113 +1,18 @@
-// A run is summed in blocks of kSumBlock lookups by one group of lanes. Longer runs than kSegment are cut into
-// segments that any group may sum; their sums are kept and added in order by a block. Where a segment's sum is
-// kept depends on who comes first, what is added to what does not.
+// A run is summed in blocks of kSumBlock lookups by one group of lanes, and brought to its target; those longer than kSegment
+// are noted, for long_runs.cu.
 #include "gather/merge.h"
 
 #include <algorithm>
 
 #include "gather/block_map.h"
-#include "gather/gather_call.h"
+#include "gather/long_runs.h"
 
 namespace tt::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kInFlight = 4;        // gradient rows that a lane loads before it adds them
-constexpr int kInFlightInLong = 8;  // in a segment, which is long
-constexpr int kSumBlock = 32;  // lookups that are added up before they join the total: accuracy
-constexpr int kSegment =
-    64;  // lookups: a lane adds them one after the other; a sum has to be kept for each
-constexpr int kMostStretches = 32;  // of a long run's segments, added up apart
-constexpr int kBlocksPerMultiprocessor = 4;
-constexpr const char* kDoing = "merging gradients";
-
-struct Segment {
-  uint32_t begin, count;  // lookups
-  uint32_t slot;
-};
-struct LongRun {
-  uint32_t run;
-  uint32_t first_slot, segments;
-};
-
-/// What the runs of all tables that are longer than a segment need.
-struct LongRuns {
-  uint32_t* slots_used;     // [1]
-  uint32_t* segments_used;  // [tables]
-  uint32_t* runs_used;      // [tables]
-  Segment* segments;        // [tables, segment_capacity]
-  LongRun* runs;            // [tables, run_capacity]
-  float* sums;              // [segment_capacity, stride]
-  int64_t segment_capacity, run_capacity, stride;
-};
-
-/// Arguments, with all else below the 4096 bytes that every CUDA takes.
-struct Tables {
-  static constexpr size_t kMost = 40;
-  int count;
-  MergeTable items[kMost];
-};
-
-struct Merge {
-  Tables tables;
-  SortedLookups lookups;
-  GradientRows rows;
-  LongRuns long_runs;
-  OptimizerPlan plan;
-};
-static_assert(sizeof(Merge) <= 4096, "arguments that every CUDA takes");
-
-__device__ __forceinline__ const float* gradient_of(const GradientRows& rows, uint32_t bag) {
-  uint32_t row = bag;
-  int64_t column = 0;
-  if (rows.columns != nullptr) {
-    const uint32_t slot = rows.by_rows(bag);
-    row = bag - slot * rows.rows;
-    column = rows.columns[slot];
-  }
-  int p = 0;
-  int64_t begin = 0;
-  while (p + 1 < rows.piece_count && row >= rows.pieces[p].end) begin = rows.pieces[p++].end;
-  return rows.pieces[p].first + (row - begin) * rows.pieces[p].ld + column;
-}
-
-/// total: the lane's quads of the sum over lookups [begin, begin + count). Every lane reads the bags' numbers, which is one
-/// access for the group, and waits for no exchange.
-template <bool kAligned, int kFlight>
-__device__ __forceinline__ void sum_lookups(const Merge& m, int dim, uint32_t begin, uint32_t count,
-                                            const Lanes& lanes, int first,
-                                            float4 (&total)[kLaneQuads]) {
-#pragma unroll
-  for (int q = 0; q < kLaneQuads; ++q) total[q] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-  for (uint32_t block = 0; block < count; block += kSumBlock) {
-    const uint32_t end = min(count, block + kSumBlock);
-    float4 part[kLaneQuads] = {};
-    for (uint32_t at = block; at < end; at += kFlight) {
-      float4 x[kFlight][kLaneQuads] = {};
-      float scales[kFlight];
-#pragma unroll
-      for (int u = 0; u < kFlight; ++u) {
-        scales[u] = 1.0f;
-        if (at + u >= end) continue;
-        const uint32_t bag = m.lookups.bags[begin + at + u];
-        if (m.rows.scales != nullptr) scales[u] = m.rows.scales[bag];
-        const float* row = gradient_of(m.rows, bag);
-#pragma unroll
-        for (int q = 0; q < kLaneQuads; ++q) {
-          x[u][q] = load_quad<kAligned>(row, quad_column(lanes, first, q), dim);
-        }
-      }
-#pragma unroll
-      for (int u = 0; u < kFlight; ++u) {
-        if (at + u >= end) continue;
-#pragma unroll
-        for (int q = 0; q < kLaneQuads; ++q) part[q] = part[q] + scales[u] * x[u][q];
-      }
-    }
-#pragma unroll
-    for (int q = 0; q < kLaneQuads; ++q) total[q] = total[q] + part[q];
-  }
-}
+constexpr int kThreads = kMergeThreads;
+constexpr int kInFlight = 4;                 // gradient rows that a lane loads before it adds them
+constexpr int kBlocksPerMultiprocessor = 4;  // of a table
 
 /// One thread notes a run of more than a segment.
 __device__ __forceinline__ void note_long_run(const LongRuns& all, int table, uint32_t run,
@@ -130,10 +35,10 @@ struct Group {
 };
 
 __device__ __forceinline__ Group group_of(const MergeTable& table) {
-  const int shift = __ffs(table.lanes) - 1;  // lanes is a power of 2
-  const auto per_block = static_cast<uint32_t>(kThreads >> shift);
+  const uint32_t per_block = groups_of(table);
   return Group{Lanes(table.lanes),
-               (blockIdx.x - table.first_block) * per_block + (threadIdx.x >> shift),
+               (blockIdx.x - table.first_block) * per_block +
+                   threadIdx.x / static_cast<uint32_t>(table.lanes),
                table.blocks * per_block};
 }
 
@@ -197,132 +102,25 @@ __global__ void __launch_bounds__(kThreads) merge_kernel(Merge m) {
   }
 }
 
-// A group of lanes a segment of a long run, in turns.
-template <bool kAligned>
-__global__ void __launch_bounds__(kThreads) segments_kernel(Merge m) {
-  const MergeTable table = item_of_block(m.tables.items, m.tables.count);
-  const Group group = group_of(table);
-  const uint32_t used = m.long_runs.segments_used[table.index];
-  const Segment* segments = m.long_runs.segments + table.index * m.long_runs.segment_capacity;
-  for (int64_t s = group.index; s < used; s += group.step) {
-    const Segment segment = segments[s];
-    float* out = m.long_runs.sums + segment.slot * m.long_runs.stride;
-    for (int first = 0; first < table.dim; first += pass_columns(group.lanes)) {
-      float4 quads[kLaneQuads];
-      sum_lookups<kAligned, kInFlightInLong>(m, table.dim, segment.begin, segment.count,
-                                             group.lanes, first, quads);
-#pragma unroll
-      for (int q = 0; q < kLaneQuads; ++q) {
-        // Whole quads: the stride has room for them.
-        const int column = quad_column(group.lanes, first, q);
-        if (column < table.dim) *reinterpret_cast<float4*>(out + column) = quads[q];
-      }
-    }
-  }
-}
-
-/// The sum of a long run's segments, by a block: each group of lanes adds up a stretch of them, then every group all
-/// stretches. parts: shared, kLaneQuads a thread.
-struct SegmentSums {
-  const float* sums;  // [segments, stride]: of the run
-  int64_t stride;
-  int dim;
-  uint32_t segments, stretches, length;  // length: of a stretch, in segments
-  float4* parts;
-
-  __device__ __forceinline__ SegmentSums(const Merge& m, const LongRun& run, const Lanes& lanes,
-                                         int columns, float4* shared)
-      : sums(m.long_runs.sums + run.first_slot * m.long_runs.stride),
-        stride(m.long_runs.stride),
-        dim(columns),
-        segments(run.segments),
-        parts(shared) {
-    const auto groups = static_cast<uint32_t>(min(kThreads / lanes.width(), kMostStretches));
-    length = (segments + groups - 1) / groups;
-    stretches = (segments + length - 1) / length;  // that are not empty
-  }
-
-  __device__ __forceinline__ void add(const Lanes& lanes, uint32_t group, int first,
-                                      float4 (&quads)[kLaneQuads]) const {
-    const int width = lanes.width(), lane = lanes.lane();
-    if (group < stretches) {
-      const uint32_t end = min(segments, (group + 1) * length);
-      float4 part[kLaneQuads] = {};
-#pragma unroll 4
-      for (uint32_t s = group * length; s < end; ++s) {
-#pragma unroll
-        for (int q = 0; q < kLaneQuads; ++q) {
-          const int column = quad_column(lanes, first, q);
-          if (column >= dim) continue;
-          part[q] = part[q] + *reinterpret_cast<const float4*>(sums + s * stride + column);
-        }
-      }
-#pragma unroll
-      for (int q = 0; q < kLaneQuads; ++q) parts[at(group, q, width) + lane] = part[q];
-    }
-    __syncthreads();
-#pragma unroll
-    for (int q = 0; q < kLaneQuads; ++q) {
-      quads[q] = parts[at(0, q, width) + lane];
-      for (uint32_t p = 1; p < stretches; ++p) quads[q] = quads[q] + parts[at(p, q, width) + lane];
-    }
-    __syncthreads();
-  }
-
- private:
-  static __device__ __forceinline__ int at(uint32_t stretch, int q, int width) {
-    return (static_cast<int>(stretch) * kLaneQuads + q) * width;
-  }
-};
-
-// A block a long run, in turns.
-template <bool kAligned, class Weight>
-__global__ void __launch_bounds__(kThreads) finish_kernel(Merge m) {
-  TT_SHARED(float4, parts, [kThreads * kLaneQuads]);
-  const MergeTable table = item_of_block(m.tables.items, m.tables.count);
-  const Lanes lanes(table.lanes);
-  const auto group = threadIdx.x / static_cast<uint32_t>(table.lanes);
-  const uint32_t first_run = m.lookups.table_runs[table.index];
-  const uint32_t used = m.long_runs.runs_used[table.index];
-  for (int64_t r = blockIdx.x - table.first_block; r < used; r += table.blocks) {
-    const LongRun run = m.long_runs.runs[table.index * m.long_runs.run_capacity + r];
-    const uint32_t key = m.lookups.keys[m.lookups.starts[first_run + run.run]];
-    const SegmentSums sums(m, run, lanes, table.dim, parts);
-    finish_run<kAligned, Weight>(
-        table, m.plan, run.run, static_cast<int32_t>(key - table.first_key), lanes, group == 0,
-        [] { __syncthreads(); },
-        [&](int first, float4(&quads)[kLaneQuads]) { sums.add(lanes, group, first, quads); });
-  }
-}
-
-/// A long run has less than two segments for each kSegment lookups.
-int64_t most_segments(int64_t lookups) {
-  return 2 * (lookups / kSegment);
-}
-
 /// Tables that one set of kernels serves.
 struct Launch {
   bool aligned;
   int32_t dtype;
-  struct Part {
-    Tables tables{};
-    uint32_t blocks = 0;
-
-    /// Enough blocks for `groups` groups of lanes, but no more than fill the device.
-    void add(MergeTable table, int64_t groups, int64_t most_blocks) {
-      const int64_t per_block = kThreads / table.lanes;
-      table.first_block = blocks;
-      table.blocks =
-          static_cast<uint32_t>(std::min(most_blocks, (groups + per_block - 1) / per_block));
-      blocks += table.blocks;
-      tables.items[tables.count++] = table;
-    }
-  };
-  Part runs{}, long_runs{};
+  Tables tables{};
+  uint32_t blocks = 0;
 
   bool serves(const Launch& other) const {
     return aligned == other.aligned && dtype == other.dtype &&
-           static_cast<size_t>(runs.tables.count) < Tables::kMost;
+           static_cast<size_t>(tables.count) < Tables::kMost;
+  }
+
+  /// Enough blocks for `runs` runs, but no more than fill the device.
+  void add(MergeTable table, int64_t runs, int64_t most_blocks) {
+    const int64_t per_block = kThreads / table.lanes;
+    table.first_block = blocks;
+    table.blocks = static_cast<uint32_t>(std::min(most_blocks, (runs + per_block - 1) / per_block));
+    blocks += table.blocks;
+    tables.items[tables.count++] = table;
   }
 };
 
@@ -350,42 +148,16 @@ std::vector<Launch> plan_launches(const Context& context, int64_t lookups,
                            target.first_key,
                            0,
                            0};
-    launches[at].runs.add(table, std::min(target.id_bound, lookups), most);
-    if (lookups > kSegment) launches[at].long_runs.add(table, most_segments(lookups), most);
+    launches[at].add(table, std::min(target.id_bound, lookups), most);
   }
   return launches;
 }
 
-LongRuns make_long_runs(Scope& scope, Zeroed& zeroed, int64_t lookups,
-                        const std::vector<MergeTarget>& targets) {
-  const auto tables = static_cast<int64_t>(targets.size());
-  LongRuns all{};
-  all.run_capacity = lookups / kSegment;
-  all.segment_capacity = most_segments(lookups);
-  for (const MergeTarget& t : targets) {
-    all.stride = std::max(all.stride, (int64_t{t.embedding.dim} + 3) / 4 * 4);
-  }
-  all.slots_used = zeroed.get<uint32_t>(1);
-  all.segments_used = zeroed.get<uint32_t>(tables);
-  all.runs_used = zeroed.get<uint32_t>(tables);
-  all.segments = scope.get<Segment>(tables * all.segment_capacity);
-  all.runs = scope.get<LongRun>(tables * all.run_capacity);
-  all.sums = scope.get<float>(all.segment_capacity * all.stride);
-  return all;
-}
-
 template <bool kAligned, class Weight>
-void launch_all(Context& context, Merge& m, const Launch& launch) {
-  const dim3 block(kThreads);
-  m.tables = launch.runs.tables;
-  check(TT_LAUNCH((merge_kernel<kAligned, Weight>), dim3(launch.runs.blocks), block, 0,
-                  context.stream, m),
-        kDoing);
-  if (launch.long_runs.blocks == 0) return;
-  m.tables = launch.long_runs.tables;
-  const dim3 grid(launch.long_runs.blocks);
-  check(TT_LAUNCH(segments_kernel<kAligned>, grid, block, 0, context.stream, m), kDoing);
-  check(TT_LAUNCH((finish_kernel<kAligned, Weight>), grid, block, 0, context.stream, m), kDoing);
+void launch_runs(Context& context, const Merge& m, uint32_t blocks) {
+  check(TT_LAUNCH((merge_kernel<kAligned, Weight>), dim3(blocks), dim3(kThreads), 0, context.stream,
+                  m),
+        kMerging);
 }
 
 }  // namespace
@@ -396,12 +168,14 @@ void merge_runs(Context& context, Scope& scope, Zeroed& zeroed, const SortedLook
   if (most == 0) return;
   Merge m{Tables{}, lookups, rows, make_long_runs(scope, zeroed, most, targets), plan};
   for (const Launch& launch : plan_launches(context, most, targets)) {
-    const auto run = [&](auto* kernels) { kernels(context, m, launch); };
+    m.tables = launch.tables;
+    const auto run = [&](auto* kernel) { kernel(context, m, launch.blocks); };
     if (launch.dtype == TT_FLOAT32) {
-      run(launch.aligned ? launch_all<true, float> : launch_all<false, float>);
+      run(launch.aligned ? launch_runs<true, float> : launch_runs<false, float>);
     } else {
-      run(launch.aligned ? launch_all<true, uint16_t> : launch_all<false, uint16_t>);
+      run(launch.aligned ? launch_runs<true, uint16_t> : launch_runs<false, uint16_t>);
     }
+    finish_long_runs(context, m, launch.aligned, launch.dtype);
   }
 }
 

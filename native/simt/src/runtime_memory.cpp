@@ -267,6 +267,7 @@ extern "C" cudaError_t simt_host_work(cudaStream_t stream, const simt::HostWork&
   return record(simt::submit(stream, simt::Job::kKernel, [work] {
     for (const simt::Range& range : work.ranges)
       if (simt::memory_kind(range.p, range.bytes) != MemoryKind::kDevice) return stale("host work");
+    simt::trace("work of a library");
     std::list<simt::HostAccess> opened;
     for (const simt::Range& range : work.ranges) opened.emplace_back(range.p);
     work.run();
