@@ -25,6 +25,8 @@ FULL = [("eight features", EIGHT, 1_000_000, 200_000, 8192, data.popular),
 QUICK = [("eight features", EIGHT, 100_000, 50_000, 8192, data.popular), ("zipf", [128], 1_000_000, 50_000, 8192, data.zipf)]
 TINY = [("eight features", [4, 8, 12], 50, 40, 16, data.popular), ("zipf", [16], 80, 40, 24, data.zipf)]
 BATCHES = 8
+COMPILE_SECONDS = 20  # torch.compile is not begun with less left,
+CASE_SECONDS = 30     # and so many for each case that is still to come
 
 
 class Case:
@@ -110,7 +112,8 @@ def run(session, results):
     copy = floors.unless_unable(lambda: floors.copy_tb_s(torch, session.clock)) if session.on_gpu else None
     if copy:
         results.floors({"gather_copy_tb_s": copy})
-    for name, dims, vocabulary, rows, n, draw in TINY if not session.on_gpu else QUICK if session.options.quick else FULL:
+    cases = TINY if not session.on_gpu else QUICK if session.options.quick else FULL
+    for at, (name, dims, vocabulary, rows, n, draw) in enumerate(cases):
         shape = {"n": n, "m": vocabulary, "d": sum(dims), "dtype": "float32", "data": name}
         # ours, its first weights, those after two steps, a peer's, and what PyTorch holds besides
         need = 5 * 4 * vocabulary * sum(dims) + 2**31
@@ -120,12 +123,14 @@ def run(session, results):
             results.skip("gather", f"needs {need / 2**30:.0f} GiB, {session.free_bytes() / 2**30:.0f} GiB are free", **shape)
         else:
             unless_wrong(results, {"case": "gather", **shape},
-                         lambda: Group(session, results, shape, copy, Case(session, dims, vocabulary, rows, n, draw)).run())
+                         lambda: Group(session, results, shape, copy, Case(session, dims, vocabulary, rows, n, draw),
+                                       CASE_SECONDS * (len(cases) - 1 - at)).run())
 
 
 class Group:
-    def __init__(self, session, results, shape, copy, case):
-        self.session, self.results, self.shape, self.copy, self.case = session, results, shape, copy, case
+    def __init__(self, session, results, shape, copy, case, kept):
+        """kept: seconds that the cases to come want."""
+        self.session, self.results, self.shape, self.copy, self.case, self.kept = session, results, shape, copy, case, kept
 
     def run(self):
         try:
@@ -193,6 +198,9 @@ class Group:
             self._time_peer("torch", eager, draws, recorded, useful)
         del eager  # its tables
         for who, make in others.items():
+            if who == "torch.compile" and self.session.left() < COMPILE_SECONDS + self.kept:
+                self.results.skip("gather_step", "out of time", **{**self.shape, "who": who})
+                continue
             unless_wrong(self.results, row(who), lambda: self._time_peer(who, compared(who, make), draws, recorded, useful))
 
     def _compare(self, who, peer, vectors, found, first, recorded):

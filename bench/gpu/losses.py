@@ -71,11 +71,13 @@ def run(session, results):
 
 
 def plan(cases, dtypes, candidates):
-    """Each (size, dtype, candidate) once: everything at the most telling sizes, then ours at all, then one peer after the other."""
-    first = [(shape, "bfloat16", candidate) for shape in cases[:COMPILED] for candidate in candidates]
-    rest = [(shape, dtype, candidate) for candidate in candidates for shape in cases for dtype in dtypes
-            if shape in cases[:COMPILED] or not candidate.compile_seconds]
-    return list(dict.fromkeys(first + rest))
+    """Each (size, dtype, candidate) once: ours at all sizes, then what needs no preparation, then the rest, which compiles and tunes for
+    seconds before each of its times, at the most telling sizes first."""
+    every = [(shape, dtype, candidate) for candidate in candidates for shape in cases for dtype in dtypes
+             if shape in cases[:COMPILED] or not candidate.compile_seconds]
+    ready = [one for one in every if not one[2].prepares]
+    telling = [(shape, "bfloat16", candidate) for shape in cases[:COMPILED] for candidate in candidates if candidate.prepares]
+    return list(dict.fromkeys(ready + telling + every))
 
 
 def rivals(session):
@@ -98,8 +100,8 @@ def measured_floors(session, results):
 
 
 class Candidate:
-    """Something that is timed. checks: sizes and limits that it is compared at first, once for each dtype."""
-    who, checks, compile_seconds = "", (), 0
+    """Something that is timed. checks: sizes and limits that it is compared at first, once for each dtype. prepares: for seconds."""
+    who, checks, compile_seconds, prepares = "", (), 0, False
 
     def __init__(self, session):
         self.session, self.right = session, {}
@@ -147,7 +149,7 @@ class Eager(Candidate):
 
 class Compiled(Candidate):
     """What a compiler makes of the eager loss is not compared: that would be one more shape to compile."""
-    who, compile_seconds = "torch.compile", COMPILE_SECONDS
+    who, compile_seconds, prepares = "torch.compile", COMPILE_SECONDS, True
 
     def step(self, case, dtype):
         torch._dynamo.reset()  # it gives up on a function that was compiled for too many shapes
@@ -155,8 +157,9 @@ class Compiled(Candidate):
 
 
 class Triton(Candidate):
-    """With the fastest of the tiles that are right, for each d and dtype, found on the first size that is timed."""
-    who = "triton two-pass"
+    """With the fastest of the tiles that are right and that there was time to try, for each d and dtype, found on the first size that is
+    timed."""
+    who, prepares = "triton two-pass", True
 
     def __init__(self, session):
         super().__init__(session)
@@ -168,14 +171,18 @@ class Triton(Candidate):
             self.tiles[key] = self._fastest(case, dtype)
         if self.tiles[key] is None:
             raise RuntimeError(f"no tiles of {peers.TILES} are right for d={case.d}, {dtype}")
-        kept, passed, warps = self.tiles[key]
-        return case.peer(peers.triton_loss(self.tiles[key]), dtype), {"tiles": f"{kept}x{passed}, {warps} warps"}
+        tiles, tried = self.tiles[key]
+        kept, passed, warps = tiles
+        return (case.peer(peers.triton_loss(tiles), dtype),
+                {"tiles": f"{kept}x{passed}, {warps} warps", "tiles_tried": f"{tried} of {len(peers.TILES)}"})
 
     def _fastest(self, case, dtype):
-        small, found = Case(*TRITON, case.d, self.session), {}
+        """(tiles, how many were tried), or None."""
+        small, found, tried = Case(*TRITON, case.d, self.session), {}, 0
         for tiles in peers.TILES:
             if found and self.session.left() < 0:
                 break
+            tried += 1
             try:
                 loss = peers.triton_loss(tiles)
                 check(self.session, small, dtype, small.peer(loss, dtype), TRITON_LIMIT[dtype])
@@ -183,7 +190,7 @@ class Triton(Candidate):
                 print(f"triton, d={case.d}, {dtype}, tiles {tiles}: {found[tiles]:.3f} ms", flush=True)
             except Exception as error:  # wrong, or more registers or shared memory than there are
                 print(f"triton, d={case.d}, {dtype}, tiles {tiles}: {text_of(error)}", flush=True)
-        return min(found, key=found.get, default=None)
+        return (min(found, key=found.get), tried) if found else None
 
 
 def time(session, results, floors, shape, dtype, candidate):
@@ -218,5 +225,5 @@ def print_row(row):
         print(f'{name} -- {row["error"]}', flush=True)
         return
     floor = f'{100 * row["fraction_of_floor"]:6.1f} % of the floor ({row["floor"]})' if "floor" in row else ""
-    tiles = f' tiles {row["tiles"]}' if "tiles" in row else ""
+    tiles = f' tiles {row["tiles"]} ({row["tiles_tried"]} tried)' if "tiles" in row else ""
     print(f'{name} {row["ms_median"]:10.3f} ms {row.get("extra_mib", float("nan")):10.1f} MiB {floor}{tiles}', flush=True)

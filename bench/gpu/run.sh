@@ -9,6 +9,7 @@
 # --prebuilt PATH   a folder or an archive (.tar.xz, .tar.gz, .tar.zst) with lib/libtwintail.so and bin/twintail_tests, for machines without
 #                   OpenBLAS's headers and GoogleTest; by default artifacts/build/release where those are missing. Its
 #                   lib/libtwintail_cuda.so stands in where the build here fails
+# --toolkit RELEASE the CUDA release that built --plugin, for NAME; without it NAME says "plugin"
 # --plugin FILE     a libtwintail_cuda.so built elsewhere (needs a --prebuilt of the same sources; neither nvcc nor CMake)
 # --skip A,B        leave out: tests, sanitizer, managed, losses, hopper, gather, step, epochs
 # --cli PATH        the program `twintail` of a self-contained publish, or an archive with it (.tar.xz, .tar.gz, .tar.zst): the epoch on
@@ -23,11 +24,11 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 source "$root/bench/gpu/budget.sh"
 out=${OUT:-$root/artifacts/bench-gpu}
-quick=() prebuilt= plugin= skip= cli= goodbooks= managed=
+quick=() prebuilt= plugin= toolkit= skip= cli= goodbooks= managed=
 while (($# > 0)); do
   case $1 in
     --quick) quick=(--quick) ;;
-    --prebuilt | --plugin | --skip | --cli | --goodbooks | --managed)
+    --prebuilt | --plugin | --toolkit | --skip | --cli | --goodbooks | --managed)
       [[ -n ${2:-} ]] || { echo "run.sh: error: $1 needs a value" >&2; exit 2; }
       declare "${1#--}=$2"
       shift
@@ -61,7 +62,9 @@ unpacked() {
   case $1 in
     *.tar.xz | *.tar.gz | *.tar.zst | *.txz | *.tgz)
       folder=$work/$(cksum <<< "$1" | tr ' ' -)
-      [[ -d $folder ]] || { mkdir "$folder" && within 60 tar -C "$folder" -xf "$1" >&2; } || die "cannot unpack $1"
+      # tar needs a program for each compression; Python has most of them in itself.
+      [[ -d $folder ]] || { mkdir "$folder" && { within 60 tar -C "$folder" -xf "$1" >&2 ||
+        within 60 python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$1" "$folder" >&2; }; } || die "cannot unpack $1"
       echo "$folder"
       ;;
     *) echo "$1" ;;
@@ -96,13 +99,13 @@ done
 gpu=$(within 25 nvidia-smi --query-gpu=name,driver_version,compute_cap --format=csv,noheader | head -n 1 | sed 's/ *, */,/g') &&
   IFS=, read -r device driver capability <<< "$gpu" && [[ -n $capability ]] || die "nvidia-smi sees no GPU"
 capability=${capability//./}
-toolkit=$(nvcc --version 2> /dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p') || true
+[[ -n $plugin ]] || toolkit=$(nvcc --version 2> /dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p') || true
 name=$(tr -cs 'A-Za-z0-9.\n' - <<< "${device#NVIDIA }" | sed 's/-*$//')-driver-$driver-cuda-${toolkit:-plugin}
 mkdir -p "$out"
 exec > >(tee "$out/$name.log") 2>&1
 logger=$!
 echo "$device, driver $driver, compute capability $capability, CUDA ${toolkit:-of the plugin}, $(nproc) cores"
-within 90 python3 -c 'import sys, torch; print("PyTorch", torch.__version__, "for CUDA", torch.version.cuda); sys.exit(not torch.cuda.is_available())' ||
+within 150 python3 -c 'import sys, torch; print("PyTorch", torch.__version__, "for CUDA", torch.version.cuda); sys.exit(not torch.cuda.is_available())' ||
   die "PyTorch is missing or sees no GPU"
 compgen -G "$root/native/cuda/*.cu" > /dev/null || die "native/cuda has no kernels"
 failed=()
@@ -175,8 +178,8 @@ export TWINTAIL_LIBRARY=$library # for the C# programs, which come with a core o
 # cuBLASLt may lie in the toolkit or, on a machine for Python, in PyTorch's packages only. Those come first: PyTorch must not be handed another
 # release's libraries.
 libraries=$core/lib
-for file in $(within 60 python3 -c 'import glob, os, torch; print(*glob.glob(os.path.join(os.path.dirname(torch.__file__), "..", "nvidia", "*", "lib", "libcublasLt.so.*")))'); do
-  libraries+=:$(dirname "$file")
+for folder in $(within 60 python3 -c 'import glob, os, torch; print(*glob.glob(os.path.join(os.path.dirname(torch.__file__), "..", "nvidia", "*", "lib")))'); do
+  libraries+=:$folder
 done
 export LD_LIBRARY_PATH=$libraries:/usr/local/cuda/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 echo "---- built in $SECONDS s"
@@ -213,26 +216,30 @@ sanitize() {
     echo "no compute-sanitizer here: memcheck and racecheck are left out"
     return
   fi
-  # The tools slow kernels down a hundredfold, so each gets as many sixty-fourths of the tests as its time allows: every 64th test, of all ops.
+  # The tools slow kernels down a hundredfold, so each gets as many sixteenths of the tests as its time allows: every 16th test, of all ops.
   # Errors of calls are the tests' own: some run out of memory on purpose. cuBLASLt's many kernels take long to load and are not ours.
   local subset=${TWINTAIL_SANITIZER_FILTER:-*Cuda*} tool part stop code wrong first silent
   local -A times=([memcheck]=2 [racecheck]=1) # as many tools share what is left
   for tool in memcheck racecheck; do
     stop=$((SECONDS + $(cap $((35 * times[$tool])) "$1") / times[$tool]))
     wrong=0 silent=
-    for ((part = 0; part < 64 && SECONDS + 8 < stop; part++)); do
+    for ((part = 0; part < 16 && SECONDS + 8 < stop; part++)); do
       code=0
-      GTEST_TOTAL_SHARDS=64 GTEST_SHARD_INDEX=$part TWINTAIL_CUBLASLT=off within $((stop - SECONDS)) compute-sanitizer --tool "$tool" \
+      GTEST_TOTAL_SHARDS=16 GTEST_SHARD_INDEX=$part TWINTAIL_CUBLASLT=off within $((stop - SECONDS)) compute-sanitizer --tool "$tool" \
         --report-api-errors no --error-exitcode 99 "$tests" --gtest_filter="$subset" --gtest_brief=1 > "$work/part" 2>&1 || code=$?
       cat "$work/part"
       ((code != 124 && code != 137)) || break # out of time, which says nothing of the tests
+      if grep -q 'Device not supported' "$work/part"; then
+        silent=": it does not support this device"
+        break
+      fi
       if ! grep -qE '^\[ *(PASSED|FAILED|SKIPPED) *\]|SUMMARY' "$work/part"; then
         silent=", and then told neither a test's result nor a summary, exit code $code" # it does not run on this machine
         break
       fi
       ((code == 0)) || { wrong=$((wrong + 1)); ((wrong > 1)) || first="part $part, exit code $code"; }
     done
-    echo "---- $tool: $part of 64 parts of the tests, after $SECONDS s"
+    echo "---- $tool: $part of 16 parts of the tests, after $SECONDS s"
     ((wrong == 0)) || failed+=("$tool: $wrong of $part parts, the first: $first")
     ((part > 0)) && [[ -z $silent ]] || failed+=("$tool: it has checked $part parts$silent")
   done

@@ -19,34 +19,42 @@ class Clock:
 
     def __call__(self, call):
         call()  # compiles, allocates
-        first = self._once(call)
-        times = [self._once(call) for _ in range(max(3, min(50, int(self.seconds * 1e3 / max(first, 1e-3)))))]
+        clocks = HOLD_CLOCKS
+        first, covered = self._once(call, clocks)
+        while not covered and clocks < MOST_CLOCKS:  # a call that waits for the device by itself is never covered
+            clocks *= 2
+            first, covered = self._once(call, clocks)
+        times = [self._once(call, clocks)[0] for _ in range(max(3, min(50, int(self.seconds * 1e3 / max(first, 1e-3)))))]
         return statistics.median(times), min(times)
 
-    def _once(self, call):
+    def _once(self, call, clocks):
+        """ms, and whether the device was held until all of the call was handed over."""
         if not self.on_gpu:
             start = time.perf_counter()
             call()
-            return (time.perf_counter() - start) * 1e3
+            return (time.perf_counter() - start) * 1e3, True
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        hold(self.stream, HOLD_CLOCKS)
+        hold(self.stream, clocks)
         start.record(self.stream)
         call()
         end.record(self.stream)
+        covered = not start.query()
         end.synchronize()
-        return start.elapsed_time(end)
+        return start.elapsed_time(end), covered
 
     def series(self, call, count, repeats=5, held=False):
         """`count` calls in a row, without waiting in between, so that a short call is not hidden by its own launch. Per call, in ms:
         on the device (events), in all (until the device is done), and what the host needed to hand the work over: that from a shorter
         series, since a stream takes some thousand launches, and then the host waits for the device. held: what is on the device is timed
-        apart from the rest, with the launches handed over before it begins, so that it has no gaps in it."""
+        apart from the rest, with the launches handed over before it begins, so that it has no gaps in it; "held" tells whether that
+        was so, which it cannot be for calls that wait for the device by themselves."""
         call()
         self._wait()
         runs = [self._series(call, count) for _ in range(repeats)]
         short = [self._series(call, max(1, count // 5)) for _ in range(repeats)]
-        device = [run[0] for run in ([self._series(call, count, True) for _ in range(repeats)] if held else runs)]
-        return {"ms_median": statistics.median(device), "ms_min": min(device),
+        covered = [self._series(call, count, True) for _ in range(repeats)] if held else []
+        device = [run[0] for run in covered or runs]
+        return {**({"held": all(run[3] for run in covered)} if held else {}), "ms_median": statistics.median(device), "ms_min": min(device),
                 "wall_ms": statistics.median(run[1] for run in runs), "host_ms": statistics.median(run[2] for run in short)}
 
     def busy(self, calls, count):
@@ -98,13 +106,15 @@ class Clock:
             start.record(self.stream)
         for _ in range(count):
             call()
+        is_covered = True
         if self.on_gpu:
             end.record(self.stream)
+            is_covered = not start.query()
         handed_over = time.perf_counter()
         self._wait()
         wall = time.perf_counter() - begin
         device = start.elapsed_time(end) if self.on_gpu else wall * 1e3
-        return device / count, wall * 1e3 / count, (handed_over - begin) * 1e3 / count
+        return device / count, wall * 1e3 / count, (handed_over - begin) * 1e3 / count, is_covered
 
     def _wait(self):
         if self.on_gpu:
@@ -112,6 +122,7 @@ class Clock:
 
 
 HOLD_CLOCKS = 4_000_000     # two milliseconds: eager PyTorch needs about one to hand over a loss, forward and backward
+MOST_CLOCKS = 64_000_000    # what is doubled until it suffices ends here
 SERIES_CLOCKS = 16_000_000  # eight: a series of gathers
 PAUSE_SECONDS = 0.2
 
