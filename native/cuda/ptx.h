@@ -47,6 +47,14 @@ __device__ __forceinline__ void store_relaxed(unsigned long long* p, unsigned lo
                : "memory");
 }
 
+// ---- no instruction: what the value takes is done here, and not where it is used
+
+__device__ __forceinline__ void settle_here(bool& value) {
+  int word = value ? 1 : 0;
+  asm volatile("" : "+r"(word)::"memory");
+  value = word != 0;
+}
+
 // ---- redux.sync: over all lanes of a warp. By CUDA C++'s own word for it: of assembly the compiler does not know that
 // all lanes have to meet in it, and might do it twice, in both branches before.
 

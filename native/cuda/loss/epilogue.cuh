@@ -99,14 +99,16 @@ __device__ __forceinline__ void load_two(T (&to)[2], const T* from) {
   memcpy(to, &both, sizeof both);
 }
 
-// Scores to weights e, but for kOnline: there to v. A pair that is left out: 0, or -infinity.
+// Scores to weights e, but for kOnline: there to v. A pair that is left out: 0, or -infinity. kSum adds them up while they
+// come: a tile's sum first, then the running one, in short chains of roundings.
 template <Mode kMode, Way kWay, int kRowTiles, int kColumns>
 __device__ __forceinline__ void take_weights(float (&s)[kRowTiles][kColumns / 8][4],
-                                             const RowData<kRowTiles>& rows,
+                                             RowData<kRowTiles>& rows,
                                              const ColumnData<kColumns>& data, float scale,
                                              int columns) {
   constexpr bool kAddends = kMode != Mode::kGiven || kWay == Way::kGeneral;
   const int t2 = static_cast<int>(ptx::lane_id()) % 4 * 2;
+  float sums[kRowTiles][2][2] = {};  // of even and of odd columns
 #pragma unroll
   for (int j = 0; j < kColumns / 8; j++) {
     const int first = j * 8 + t2;
@@ -141,8 +143,16 @@ __device__ __forceinline__ void take_weights(float (&s)[kRowTiles][kColumns / 8]
                 (kWay != Way::kGeneral || first + i < columns) && keys[i] != rows.key[r][half];
             e = kept ? e : kMode == Mode::kOnline ? -INFINITY : 0.0f;
           }
+          if constexpr (kMode == Mode::kSum) sums[r][half][i] += e;
         }
       }
+    }
+  }
+  if constexpr (kMode == Mode::kSum) {
+#pragma unroll
+    for (int r = 0; r < kRowTiles; r++) {
+#pragma unroll
+      for (int half = 0; half < 2; half++) rows.sum[r][half] += sums[r][half][0] + sums[r][half][1];
     }
   }
 }
@@ -175,13 +185,12 @@ __device__ __forceinline__ bool is_shifted(const Pass& p) {
 }
 
 // Scores to weights e, but for kOnline: there to v, -infinity where left out. columns: how many exist; first_row: the
-// first of this thread's rows; shifted: is_shifted, the same in all tiles.
+// first of this thread's rows; shifted: is_shifted, the same in all tiles; rules: rules_of the tile.
 template <Mode kMode, int kRowTiles, int kColumns>
 __device__ __forceinline__ void weigh(float (&s)[kRowTiles][kColumns / 8][4],
-                                      const RowData<kRowTiles>& rows,
-                                      const ColumnData<kColumns>& data, float scale, int columns,
-                                      int first_row, bool shifted) {
-  const Rules rules = rules_of<kMode>(rows, data, first_row);
+                                      RowData<kRowTiles>& rows, const ColumnData<kColumns>& data,
+                                      const Rules& rules, float scale, int columns, int first_row,
+                                      bool shifted) {
   if (shifted || columns < kColumns) {
     take_weights<kMode, Way::kGeneral>(s, rows, data, scale, columns);
   } else if (rules.masked) {
@@ -226,7 +235,7 @@ __device__ __forceinline__ void follow_maximum(float (&s)[kRowTiles][kColumns / 
   }
 }
 
-// A tile's sum first, then the running one: short chains of roundings.
+// Of kOnline, whose weights come only once the maximum is known; as kSum adds them.
 template <int kRowTiles, int kColumns>
 __device__ __forceinline__ void add_sums(RowData<kRowTiles>& rows,
                                          const float (&e)[kRowTiles][kColumns / 8][4]) {

@@ -212,6 +212,10 @@ __device__ void consume(Block<kWidth>& block, const Pass& p, int begin, int end)
     const int stage = ring.stage;
     barrier_wait(&block.full[stage], ring.parity);
     __syncwarp();  // lanes leave a wait one by one
+    // Before the products: what it reads and votes on would be waited for behind them, where the compiler would put it.
+    Rules rules = rules_of<kMode>(rows, block.columns[stage], thread_row);
+    ptx::settle_here(rules.masked);
+    ptx::settle_here(rules.positives);
     float s[1][16][4];
     turns.wait(tile == begin);
     if constexpr (kProducts) {
@@ -224,9 +228,8 @@ __device__ void consume(Block<kWidth>& block, const Pass& p, int begin, int end)
     turns.pass(tile + 1 == end);
     products_wait<kOverlap ? 1 : 0>();
     settle(s[0]);
-    weigh<kMode>(s, rows, block.columns[stage], scale, p.ny - tile * kTileRows, thread_row,
+    weigh<kMode>(s, rows, block.columns[stage], rules, scale, p.ny - tile * kTileRows, thread_row,
                  shifted);
-    if constexpr (kMode == Mode::kSum) add_sums<1, kTileRows>(rows, s);
     if constexpr (kProducts) {
       if (kOverlap) products_wait<0>();
       settle(u[0]);

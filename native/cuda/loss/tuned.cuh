@@ -20,21 +20,23 @@
 //
 // Work of a pair of rows: 4 d flops (times 6) and one exp2. Of one warp, per 16 columns of S and k = 16:
 // 2 kRowTiles mma of 2 clocks of a multiprocessor (A100: 1024 FMA a clock) against one ldmatrix.x4 of Y, 4
-// clocks of shared memory: with kRowTiles = 1 shared memory is as busy as the tensor cores, with 2 half
-// as much; hence 2 wherever registers allow. Registers of a thread: accumulators kRowTiles width / 2,
-// scores kRowTiles kColumns / 2, operands about 40:
+// clocks of shared memory, and kRowTiles of X for all columns of the tile; the second product has one of Y for as much.
+// With kRowTiles = 1 shared memory is as busy as the tensor cores, with 2 half as much and what X takes; hence 2 wherever
+// registers allow, X kept in registers at width 64, and many columns in a tile above. Registers of a thread: accumulators
+// kRowTiles width / 2, scores kRowTiles kColumns / 2, kept rows of X kRowTiles width / 4, operands about 40 (registers as
+// compiled for sm_90 in mode kSum):
 //
-//   parts width  rows x columns  accumulators + scores   shared memory  blocks a multiprocessor (164 KB)
-//     1     32      128 x 64           32 + 64                23 KB       3 (164 registers)
-//     1     64      128 x 64           64 + 64                38 KB       2 (220)
-//     1     96      128 x 32           96 + 32                40 KB       2 (211)
-//     1    128      128 x 32          128 + 32                53 KB       2 (244)
-//     1    256       64 x 32          128 + 16                68 KB       2 (237)
-//     3     32      128 x 32           32 + 32                46 KB       3
-//     3     64      128 x 16           64 + 16                69 KB       2
-//     3     96       64 x 16           48 +  8                60 KB       2
-//     3    128       64 x 16           64 +  8                78 KB       2
-//     3    256       64 x 16          128 +  8               149 KB       1
+//   parts width  rows x columns  accumulators + scores + X   shared memory  blocks a multiprocessor (164 KB)
+//     1     32      128 x 64           32 + 64                   23 KiB      3 (168 registers)
+//     1     64      128 x 64           64 + 64 + 32              39 KiB      2 (230)
+//     1     96      128 x 64           96 + 64                   55 KiB      2 (255)
+//     1    128      128 x 48          128 + 48                   61 KiB      2 (255)
+//     1    256       64 x 32          128 + 16                   67 KiB      2 (241)
+//     3     32      128 x 32           32 + 32                   46 KiB      2 (219)
+//     3     64      128 x 16           64 + 16                   68 KiB      2 (227)
+//     3     96       64 x 16           48 +  8                   59 KiB      2 (192)
+//     3    128       64 x 16           64 +  8                   77 KiB      2 (239)
+//     3    256       64 x 16          128 +  8                  149 KiB      1
 //
 // Prediction: mma.sync reaches about 60-65 % of a Hopper's dense rate and nearly all of an Ampere's; at
 // width 64 the exponentials (16 a clock) take 0.37 of the tensor time of one pass and overlap only
@@ -49,15 +51,47 @@ namespace tt::cuda::loss::tuned {
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
 
-template <int kWidth, int kParts>
+// kMostColumns: fewer where a mode has no registers for more.
+template <int kWidth, int kParts, int kMostColumns = 64>
 struct Shape {
   static constexpr int kRowTiles = kWidth <= (kParts == 1 ? 128 : 64) ? 2 : 1;
   static constexpr int kRows = 16 * kRowTiles * kWarps;
-  static constexpr int kColumns = kParts == 1 ? (kWidth <= 64 ? 64 : 32) : (kWidth <= 32 ? 32 : 16);
+  static constexpr int kWanted = kParts == 1 ? (kWidth <= 96    ? 64
+                                                : kWidth <= 128 ? 48
+                                                                : 32)
+                                             : (kWidth <= 32 ? 32 : 16);
+  static constexpr int kColumns = kWanted < kMostColumns ? kWanted : kMostColumns;
   static constexpr int kStride = kWidth + 8;  // an odd number of 16 bytes: no bank conflicts
   static constexpr int kElementsX = kParts * kRows * kStride;
   static constexpr int kElementsY = kParts * kColumns * kStride;
   static constexpr int kBytes = 2 * (kElementsX + 2 * kElementsY) + 2 * 5 * 4 * kColumns;
+};
+
+template <int kWidth, Mode kMode>
+constexpr int kMostColumns = kWidth == 128 && kMode == Mode::kGivenBoth ? 32 : 64;
+
+// Whether a warp keeps its rows of X in registers over all tiles. kGivenBoth has none left on sm_80; at width 32 they would
+// cost the third block of a multiprocessor.
+template <int kWidth, int kParts, Mode kMode>
+constexpr bool kKeepsX = kParts == 1 && kWidth == 64 && kMode != Mode::kGivenBoth;
+
+// A warp's rows of X as operands, of one part.
+template <int kWidth, int kParts>
+struct OperandX {
+  uint32_t a[Shape<kWidth, kParts>::kRowTiles][kWidth / 16][4];
+
+  // x: the warp's first row, in shared memory.
+  __device__ __forceinline__ void load(const __nv_bfloat16* x) {
+    using S = Shape<kWidth, kParts>;
+    const int lane = static_cast<int>(ptx::lane_id());
+    const __nv_bfloat16* from = x + lane % 16 * S::kStride + lane / 16 * 8;
+#pragma unroll
+    for (int k = 0; k < kWidth; k += 16) {
+#pragma unroll
+      for (int r = 0; r < S::kRowTiles; r++)
+        ptx::ldmatrix_x4(a[r][k / 16], from + r * 16 * S::kStride + k);
+    }
+  }
 };
 
 // Rows [first, first + kTileRows) of packed [rows, kParts, kWidth], one plane a part; zeros beyond rows.
@@ -104,32 +138,38 @@ __device__ __forceinline__ void load_columns(ColumnData<kColumns>* data, const P
   }
 }
 
-// s = X Y^T for the rows of a warp. Products of lower parts are summed apart: every sum of tensor cores rounds (on a
-// GPU: cuts), and beside the large products five of six roundings would be for nothing.
-template <int kWidth, int kParts>
+// s = X Y^T for the rows of a warp, x in shared memory, or kept where kKept. Products of lower parts are summed apart: every
+// sum of tensor cores rounds (on a GPU: cuts), and beside the large products five of six roundings would be for nothing.
+template <int kWidth, int kParts, bool kKept, int kEights>
 __device__ __forceinline__ void multiply_scores(
-    float (&s)[Shape<kWidth, kParts>::kRowTiles][Shape<kWidth, kParts>::kColumns / 8][4],
-    const __nv_bfloat16* x, const __nv_bfloat16* y) {
+    float (&s)[Shape<kWidth, kParts>::kRowTiles][kEights][4], const __nv_bfloat16* x,
+    const OperandX<kWidth, kParts>& kept, const __nv_bfloat16* y) {
   using S = Shape<kWidth, kParts>;
   const int lane = static_cast<int>(ptx::lane_id());
   const __nv_bfloat16* from_x = x + lane % 16 * S::kStride + lane / 16 * 8;
   const __nv_bfloat16* from_y = y + (lane % 8 + lane / 16 * 8) * S::kStride + lane / 8 % 2 * 8;
-  float low[S::kRowTiles][S::kColumns / 8][4] = {};
+  float low[S::kRowTiles][kEights][4] = {};
 #pragma unroll
   for (int k = 0; k < kWidth; k += 16) {
     uint32_t a[S::kRowTiles][kParts][4];
 #pragma unroll
     for (int r = 0; r < S::kRowTiles; r++) {
 #pragma unroll
-      for (int part = 0; part < kParts; part++)
-        ptx::ldmatrix_x4(a[r][part], from_x + (part * S::kRows + r * 16) * S::kStride + k);
+      for (int part = 0; part < kParts; part++) {
+        if constexpr (kKept) {
+#pragma unroll
+          for (int i = 0; i < 4; i++) a[r][part][i] = kept.a[r][k / 16][i];
+        } else {
+          ptx::ldmatrix_x4(a[r][part], from_x + (part * S::kRows + r * 16) * S::kStride + k);
+        }
+      }
     }
 #pragma unroll
-    for (int j = 0; j < S::kColumns / 8; j += 2) {
+    for (int j = 0; j < kEights; j += 2) {
 #pragma unroll
       for (int part = 0; part < kParts; part++) {
         uint32_t b[4];
-        ptx::ldmatrix_x4(b, from_y + (part * S::kColumns + j * 8) * S::kStride + k);
+        ptx::ldmatrix_x4(b, from_y + (part * 8 * kEights + j * 8) * S::kStride + k);
 #pragma unroll
         for (int r = 0; r < S::kRowTiles; r++) {
 #pragma unroll
@@ -146,7 +186,7 @@ __device__ __forceinline__ void multiply_scores(
 #pragma unroll
     for (int r = 0; r < S::kRowTiles; r++) {
 #pragma unroll
-      for (int j = 0; j < S::kColumns / 8; j++) {
+      for (int j = 0; j < kEights; j++) {
 #pragma unroll
         for (int i = 0; i < 4; i++) s[r][j][i] += low[r][j][i];
       }
@@ -183,17 +223,16 @@ __device__ __forceinline__ void load_groups(uint32_t (&b)[1][2], const __nv_bflo
 // u += E Y: the accumulators of the scores are laid out as the A operand already. Tensor cores cut sums towards zero
 // (simt/src/matrix.cpp), which always errs in one direction: six products for each of 2^16 / 16 steps by some 2^-12 of
 // what is exact to 2^-24. So float32's running sums are rounded additions.
-template <int kWidth, int kParts>
+template <int kWidth, int kParts, int kEights>
 __device__ __forceinline__ void accumulate(
     float (&u)[Shape<kWidth, kParts>::kRowTiles][kWidth / 8][4],
-    const float (&e)[Shape<kWidth, kParts>::kRowTiles][Shape<kWidth, kParts>::kColumns / 8][4],
-    const __nv_bfloat16* y) {
+    const float (&e)[Shape<kWidth, kParts>::kRowTiles][kEights][4], const __nv_bfloat16* y) {
   using S = Shape<kWidth, kParts>;
   constexpr int kGroups = kParts > 1 && kWidth > 128 ? 1 : 2;  // of 8 columns: registers are few
   const int lane = static_cast<int>(ptx::lane_id());
   const __nv_bfloat16* from = y + lane % 16 * S::kStride + lane / 16 * 8;
 #pragma unroll
-  for (int j = 0; j < S::kColumns / 8; j += 2) {
+  for (int j = 0; j < kEights; j += 2) {
     uint32_t a[S::kRowTiles][kParts][4];
 #pragma unroll
     for (int r = 0; r < S::kRowTiles; r++) {
@@ -207,7 +246,7 @@ __device__ __forceinline__ void accumulate(
 #pragma unroll
       for (int part = kParts - 1; part >= 0; part--) {  // the largest products last
         uint32_t b[kGroups][2];
-        load_groups(b, from + (part * S::kColumns + j * 8) * S::kStride + k * 8);
+        load_groups(b, from + (part * 8 * kEights + j * 8) * S::kStride + k * 8);
 #pragma unroll
         for (int r = 0; r < S::kRowTiles; r++) {
 #pragma unroll
@@ -235,7 +274,7 @@ template <int kWidth, int kParts, Mode kMode>
 __global__ void __launch_bounds__(kThreads, 2) tuned_pass(Pass p) {
 #if TT_ARCH == 0 || TT_ARCH >= 800  // no bfloat16 products below
   if (!p.condition.holds()) return;
-  using S = Shape<kWidth, kParts>;
+  using S = Shape<kWidth, kParts, kMostColumns<kWidth, kMode>>;
   using Columns = ColumnData<S::kColumns>;
   TT_DYN_SHARED(__nv_bfloat16, x);
   __nv_bfloat16* y = x + S::kElementsX;
@@ -262,21 +301,30 @@ __global__ void __launch_bounds__(kThreads, 2) tuned_pass(Pass p) {
   const float scale = *p.scale;
 
   float u[S::kRowTiles][kWidth / 8][4] = {};
+  constexpr bool kKept = kKeepsX<kWidth, kParts, kMode>;
+  const __nv_bfloat16* own_x = x + warp_row * S::kStride;
+  OperandX<kWidth, kParts> kept;
+  if constexpr (kKept) {
+    ptx::cp_async_wait<0>();
+    __syncthreads();
+    kept.load(own_x);
+  }
   for (int tile = begin; tile < end; tile++) {
+    ptx::cp_async_wait<0>();
+    __syncthreads();  // the tile is there, and nobody reads the one before any more
     if (tile + 1 < end) load(tile + 1);
     ptx::cp_async_commit();
-    ptx::cp_async_wait<1>();
-    __syncthreads();
     const __nv_bfloat16* moving = y + tile % 2 * S::kElementsY;
     float s[S::kRowTiles][S::kColumns / 8][4] = {};
-    multiply_scores<kWidth, kParts>(s, x + warp_row * S::kStride, moving);
-    weigh<kMode>(s, rows, columns[tile % 2], scale, p.ny - tile * S::kColumns, thread_row, shifted);
-    if constexpr (kMode == Mode::kOnline)
+    multiply_scores<kWidth, kParts, kKept>(s, own_x, kept, moving);
+    const Columns& data = columns[tile % 2];
+    weigh<kMode>(s, rows, data, rules_of<kMode>(rows, data, thread_row), scale,
+                 p.ny - tile * S::kColumns, thread_row, shifted);
+    if constexpr (kMode == Mode::kOnline) {
       follow_maximum<S::kRowTiles, S::kColumns, kWidth>(s, u, rows);
-    if constexpr (kMode == Mode::kSum || kMode == Mode::kOnline)
       add_sums<S::kRowTiles, S::kColumns>(rows, s);
+    }
     if (p.products != nullptr) accumulate<kWidth, kParts>(u, s, moving);
-    __syncthreads();
   }
   ptx::cp_async_wait<0>();
   store<kMode, S::kRowTiles, kWidth>(p, rows, u, thread_row);
@@ -285,7 +333,7 @@ __global__ void __launch_bounds__(kThreads, 2) tuned_pass(Pass p) {
 
 template <int kWidth, int kParts, Mode kMode>
 cudaError_t run_shape(const Pass& p, cudaStream_t stream) {
-  using S = Shape<kWidth, kParts>;
+  using S = Shape<kWidth, kParts, kMostColumns<kWidth, kMode>>;
   const dim3 grid(static_cast<unsigned>((p.nx + S::kRows - 1) / S::kRows),
                   static_cast<unsigned>(p.splits));
   return TT_LAUNCH((tuned_pass<kWidth, kParts, kMode>), grid, dim3(kThreads), S::kBytes, stream, p);

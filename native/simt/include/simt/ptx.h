@@ -26,6 +26,10 @@ inline void store_relaxed(unsigned long long* p, unsigned long long word, Where 
       p, [word](unsigned long long) { return word; }, w);
 }
 
+// ---- no instruction: for the compiler of a GPU's code
+
+inline void settle_here(bool&) {}
+
 // ---- redux.sync (9.7.12.12), over all lanes
 
 inline int warp_min(int x, Where w = Where::here()) {
