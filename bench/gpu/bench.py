@@ -6,8 +6,8 @@
 
 Groups: losses, hopper (the losses by the wgmma kernels, capability 9.0), gather, step, epochs. Each is run by a process of its own (a
 kernel that fails takes its process's GPU context with it) and adds its rows to DIR/NAME.json. Exit code 1: a result was wrong, or one of
-Twintail's own runs failed. No time is judged. --peers-only goes on with the group losses where a process before this one died of ours: it
-times the peers that it did not come to or that failed.
+Twintail's own runs failed; 75: some of Twintail's own were left out, for want of time or memory. No time is judged. --peers-only goes on
+with the group losses where a process before this one died of ours: it times the peers that it did not come to or that failed.
 """
 import argparse
 import importlib
@@ -27,6 +27,7 @@ except ImportError:
 import session
 
 GROUPS = ("losses", "hopper", "gather", "step", "epochs")
+FAILED, INCOMPLETE = 1, 75  # exit codes; budget.sh knows the latter
 
 
 def parse():
@@ -53,10 +54,10 @@ def parse():
 
 
 def main():
-    """What failed, or None."""
+    """Exit code and what went wrong."""
     options = parse()
     if not options.dry_run and not torch.cuda.is_available():
-        return "PyTorch sees no CUDA device; nothing was timed (--dry-run tries the bench on the CPU)"
+        return FAILED, "PyTorch sees no CUDA device; nothing was timed (--dry-run tries the bench on the CPU)"
     if options.dry_run:
         torch.set_num_threads(1)
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -78,25 +79,32 @@ def main():
     except Exception as error:
         traceback.print_exc()
         results.state(f"failed: {error}")
-        return f"{options.group}: {error}"
-    if not options.peers_only and any(row["who"].startswith("twintail") and "error" in row for row in results.rows()):
-        results.state("some of Twintail's runs failed")
-        return f"{options.group}: some of Twintail's own runs failed (see the table)"
-    left_out = sum(row["who"].startswith("twintail") and "skipped" in row for row in results.rows())
-    results.state(f"incomplete: {left_out} of Twintail's own runs were left out, see the table" if left_out else "done")
-    return None
+        return FAILED, f"{options.group}: {error}"
+    code, state = (0, "done") if options.peers_only else verdict(results)
+    results.state(state)
+    return code, f"{options.group}: {state}"
 
 
-def leave(failure):
+def verdict(results):
+    """Exit code and state of a group whose process has come to its end."""
+    wrong, missing = results.of_twintail("error"), results.of_twintail("skipped")
+    states = ["some of Twintail's runs failed (see the table)"] if wrong else []
+    if missing:
+        first = missing[0]
+        states.append(f"incomplete: {len(missing)} of Twintail's own left out, the first {session.shape_of(first)}: {first['skipped']}")
+    return FAILED if wrong else INCOMPLETE if missing else 0, "; ".join(states) or "done"
+
+
+def leave(code, state):
     """At once on a GPU: what is left to end there, above all torch.compile's processes, may hang, and everything is on disk."""
-    if failure:
-        print(f"bench.py: error: {failure}", file=sys.stderr)
+    if code:
+        print(f"bench.py: {'error' if code == FAILED else 'note'}: {state}", file=sys.stderr)
     if torch.cuda.is_available():
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(1 if failure else 0)
-    sys.exit(1 if failure else 0)
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
-    leave(main())
+    leave(*main())

@@ -4,6 +4,9 @@ end=535         # what is left of nine minutes is for ending
 least_tests=60  # kept while it is built
 least_losses=60 # kept for that group of times, whatever came before; the others share what there is
 plot_time=20
+# Exit codes of what went well as far as it came, but left something out, and of a tool that looked at nothing.
+incomplete=75
+checked_nothing=76
 
 # cap WANTED KEPT: seconds, WANTED at most, that leave KEPT to whatever comes after; 0 where there are none.
 cap() {
@@ -18,9 +21,10 @@ within() {
   timeout -k 4 $((limit > 1 ? limit : 1)) "$@" # 0 would be no limit
 }
 
-# run NAME SECONDS COMMAND...: notes in `failed` what fails, is stopped, or cannot begin.
+# run NAME SECONDS COMMAND...: notes in `failed` what fails, is stopped, or cannot begin; sets `ended`, the exit code.
 run() {
   local name=$1 limit=$2 code=0
+  ended=1
   shift 2
   if ((limit < 10)); then
     echo "---- $name: no time is left"
@@ -28,8 +32,11 @@ run() {
     return
   fi
   within "$limit" "$@" || code=$?
+  ended=$code
   ((code == 0)) && echo "---- $name: done after $SECONDS s" && return
   ((code == 124 || code == 137)) && code="$code, stopped within $limit s"
   echo "---- $name: exit code $code, after $SECONDS s"
+  ((ended != incomplete)) || name+=" (incomplete)"
+  ((ended != checked_nothing)) || name+=" (has checked nothing)"
   failed+=("$name")
 }

@@ -17,7 +17,7 @@ import torch
 
 import data
 from native_step import WINDOW, NativeStep
-from session import attempt
+from session import OUT_OF_TIME, attempt
 
 COLUMNS = [("category", 5_000, 0, 1), ("brand", 200_000, 0.05, 1), ("tags", 50_000, 0, 8), ("title_tokens", 500_000, 0, 5)]
 # items, users, most clicks of a user's list, columns, clicks of the stream, n, m, tower, dim
@@ -32,7 +32,7 @@ def run(session, results):
     # The stream comes last: it can take as much time as is left.
     for share, part in ((0.3, overhead), (0.5, goodbooks), (1, stream)):
         if session.left() < 0:
-            results.skip(part.__name__, "out of time")
+            results.skip(part.__name__, OUT_OF_TIME)
         else:
             part(session, results, time.monotonic() + share * session.left())
 
@@ -45,7 +45,7 @@ def report(results, row):
 
 def stream(session, results, deadline):
     items, users, most, columns, count, n, m, tower, dim = FULL if session.on_gpu else TINY
-    if session.options.quick:
+    if session.options.quick and session.on_gpu:
         count //= 10
     row = {"case": "stream", "who": "twintail", "n": n, "m": m, "items": items, "clicks_in_stream": count, "dtype": "float32"}
 
@@ -95,7 +95,7 @@ def goodbooks(session, results, deadline):
     row = {"case": "goodbooks_epoch", "who": "twintail cli", "n": 8192, "m": 4096, "dtype": "float32"}
     where = session.options.goodbooks
     if not session.options.cli or not where or session.options.simt:
-        row["skipped"] = "needs the program (--cli), the data set (--goodbooks), and more than the kernels' CPU run"
+        row["needs"] = "the program (--cli), the data set (--goodbooks), and more than the kernels' CPU run"
         return report(results, {**row, "seconds": None, "clicks_per_s": None})
 
     def measure():
@@ -118,7 +118,7 @@ def overhead(session, results, deadline):
     items, users, most, columns, n, m, tower, dim, epochs, every = SAME if session.on_gpu else SAME_TINY
     row = {"case": "managed_overhead", "who": "twintail cli", "n": n, "m": m, "dtype": "float32"}
     if not session.options.cli:
-        return report(results, {**row, "overhead": None, "skipped": "needs the program (--cli)"})
+        return report(results, {**row, "overhead": None, "needs": "the program (--cli)"})
 
     def measure():
         clicks = data.Clicks(session, items, users, most, columns, dim)

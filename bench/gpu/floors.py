@@ -20,12 +20,11 @@ def measure(torch, time_ms, quick=False):
             torch.backends.cuda.matmul.allow_tf32 = tf32
             a = torch.randn(size, size, device="cuda").to(dtype)  # random: zeros run faster than anything real
             b = torch.randn(size, size, device="cuda").to(dtype)
-            median, _ = time_ms(lambda: torch.matmul(a, b))
-            floors["tflops"][name] = 2 * size**3 / median / 1e9
+            floors["tflops"][name] = 2 * size**3 / time_ms(lambda: torch.matmul(a, b)).median / 1e9
     finally:
         torch.backends.cuda.matmul.allow_tf32 = False
     floors["copy_tb_s"] = copy_tb_s(torch, time_ms)
-    floors["clock_mhz"] = clock_mhz(torch)
+    floors["clock_mhz"] = clock_mhz(torch, lambda: torch.matmul(a, b))
     return floors
 
 
@@ -42,14 +41,18 @@ def copy_tb_s(torch, time_ms):
     """Read + written, of a copy far larger than the caches."""
     source = torch.empty(2**30, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
-    median, _ = time_ms(lambda: target.copy_(source))
-    return 2 * source.numel() / median / 1e9
+    return 2 * source.numel() / time_ms(lambda: target.copy_(source)).median / 1e9
 
 
-def clock_mhz(torch):
-    """The multiprocessors' clock right after work; the properties' maximum where nobody tells."""
+def clock_mhz(torch, work):
+    """The multiprocessors' clock at work; the properties' maximum where nobody tells."""
     try:
-        return float(torch.cuda.clock_rate())
+        torch.cuda.clock_rate()  # loads what tells it, which takes longer than the clock stays up
+        for _ in range(20):
+            work()
+        found = float(torch.cuda.clock_rate())
+        torch.cuda.synchronize()
+        return found
     except Exception:  # needs pynvml
         import subprocess
         text = subprocess.run(["nvidia-smi", "--query-gpu=clocks.max.sm", "--format=csv,noheader,nounits"],

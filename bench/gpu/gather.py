@@ -3,7 +3,7 @@ against the copy bandwidth measured in the same run, and against PyTorch's Embed
 
 Calls take batch after batch, so that a batch's rows are not in the caches already; frequent rows are, as in use. Bytes are those that
 docs/performance.md counts ("gather"): vectors read for each lookup, also where a row is looked up twice. Very long-tailed ids can
-therefore come out above the copy bandwidth.
+therefore come out above the copy bandwidth. What torch.compile has to compile comes after everything else, at all sizes.
 """
 import ctypes
 
@@ -13,7 +13,7 @@ import data
 import floors
 import peers_gather
 import twintail
-from session import attempt, close_to, if_able, unless_wrong
+from session import NOT_HELD, OUT_OF_TIME, attempt, close_to, if_able, unless_wrong
 
 MASK_RATE = VALUE_RATE = 0.2
 RATE, EPSILON = 0.05, 1e-8
@@ -25,8 +25,7 @@ FULL = [("eight features", EIGHT, 1_000_000, 200_000, 8192, data.popular),
 QUICK = [("eight features", EIGHT, 100_000, 50_000, 8192, data.popular), ("zipf", [128], 1_000_000, 50_000, 8192, data.zipf)]
 TINY = [("eight features", [4, 8, 12], 50, 40, 16, data.popular), ("zipf", [16], 80, 40, 24, data.zipf)]
 BATCHES = 8
-COMPILE_SECONDS = 20  # torch.compile is not begun with less left,
-CASE_SECONDS = 30     # and so many for each case that is still to come
+COMPILE_SECONDS = 20  # torch.compile is not begun with less left
 
 
 class Case:
@@ -113,43 +112,55 @@ def run(session, results):
     if copy:
         results.floors({"gather_copy_tb_s": copy})
     cases = TINY if not session.on_gpu else QUICK if session.options.quick else FULL
-    for at, (name, dims, vocabulary, rows, n, draw) in enumerate(cases):
-        shape = {"n": n, "m": vocabulary, "d": sum(dims), "dtype": "float32", "data": name}
-        # ours, its first weights, those after two steps, a peer's, and what PyTorch holds besides
-        need = 5 * 4 * vocabulary * sum(dims) + 2**31
-        if session.left() < 0:
-            results.skip("gather", "out of time", **shape)
-        elif need > session.free_bytes():
-            results.skip("gather", f"needs {need / 2**30:.0f} GiB, {session.free_bytes() / 2**30:.0f} GiB are free", **shape)
-        else:
-            unless_wrong(results, {"case": "gather", **shape},
-                         lambda: Group(session, results, shape, copy, Case(session, dims, vocabulary, rows, n, draw),
-                                       CASE_SECONDS * (len(cases) - 1 - at)).run())
+    for case in cases:
+        run_case(session, results, copy, case, Group.run, "twintail", 0)
+    for case in cases if session.on_gpu else ():
+        run_case(session, results, copy, case, Group.run_compiled, "torch.compile", COMPILE_SECONDS)
+
+
+def run_case(session, results, copy, case, part, who, seconds):
+    """A part of the group for one case, whose tables are made anew: those of all cases together may not fit."""
+    name, dims, vocabulary, rows, n, draw = case
+    row = {"case": "gather", "n": n, "m": vocabulary, "d": sum(dims), "dtype": "float32", "data": name, "who": who}
+    # ours, its first weights, those after two steps, a peer's, and what PyTorch holds besides
+    need = 5 * 4 * vocabulary * sum(dims) + 2**31
+    if session.left() < seconds:
+        results.skip(why=OUT_OF_TIME, **row)
+    elif need > session.free_bytes():
+        results.skip(why=f"needs {need / 2**30:.0f} GiB, {session.free_bytes() / 2**30:.0f} GiB are free", **row)
+    else:
+        def begin():
+            made = Case(session, dims, vocabulary, rows, n, draw)
+            try:
+                part(Group(session, results, {key: row[key] for key in ("n", "m", "d", "dtype", "data")}, copy, made))
+            finally:
+                made.table.close()
+        unless_wrong(results, row, begin)
 
 
 class Group:
-    def __init__(self, session, results, shape, copy, case, kept):
-        """kept: seconds that the cases to come want."""
-        self.session, self.results, self.shape, self.copy, self.case, self.kept = session, results, shape, copy, case, kept
+    def __init__(self, session, results, shape, copy, case):
+        self.session, self.results, self.shape, self.copy, self.case = session, results, shape, copy, case
 
     def run(self):
-        try:
-            self._forward()
-            self._step()
-        finally:
-            self.case.table.close()
+        # A step is worth its time where the forward pass alone is wrong, too.
+        unless_wrong(self.results, self._row("gather_forward", "twintail"), self._forward)
+        unless_wrong(self.results, self._row("gather_step", "twintail"), self._step)
 
-    def _time(self, name, who, call, useful, distinct=None):
+    def _row(self, case, who):
+        return {"case": case, **self.shape, "who": who}
+
+    def _time(self, name, who, call, useful, held=True):
         def measure():
             peak = self.session.watch_memory()
-            row = self.session.clock.series(call, 4 * BATCHES if self.session.on_gpu else 2, held=True)
+            row = self.session.clock.series(call, 4 * BATCHES if self.session.on_gpu else 2, held=held)
             row["extra_mib"] = peak()
             row["gb_s"] = useful / row["ms_median"] / 1e6
             if self.copy:
                 row["fraction_of_copy"] = row["gb_s"] / self.copy / 1e3
                 row["floor_ms"] = useful / self.copy / 1e9
             return row
-        row = attempt(self.results, {"case": name, **self.shape, "who": who, "useful_mb": useful / 1e6}, measure)
+        row = attempt(self.results, {**self._row(name, who), "useful_mb": useful / 1e6}, measure)
         self.results.add(row)
         print_row(row)
 
@@ -168,40 +179,48 @@ class Group:
             self._time("gather_forward", "torch best", rotating(lambda i: peers_gather.forward(tables, short[i % BATCHES])), useful)
 
     def _step(self):
+        """Every peer is compared before it is timed, eager before ours."""
+        first, recorded, found = self._first_steps()
+        eager = if_able(self.results, self._row("gather_step", "torch"),
+                        lambda: self._compared("torch", peers_gather.SparseStep, first, recorded, found))
+        useful = self._useful(recorded)
+        self._time_ours(useful)
+        draws = self._draws()
+        if eager is not None:
+            self._time_peer("torch", eager, draws, recorded, sum(useful))
+        del eager  # its tables
+        self._run_peer("torch best", peers_gather.MergedStep, draws, first, recorded, found)
+
+    def run_compiled(self):
+        def make(*rest):
+            return peers_gather.MergedStep(*rest, update=peers_gather.compiled_update())
+        first, recorded, found = self._first_steps()
+        self._run_peer("torch.compile", make, self._draws(), first, recorded, found)
+
+    def _first_steps(self):
+        """First weights, what two steps keep, and what they come to: vectors, weights, states."""
         case = self.case
         first = [w.clone() for w in case.weights]
         recorded = [case.kept(step) for step in range(2)]
         for step in range(2):
             case.step(step)
         case.session.context.synchronize()
-        found = [case.vectors.clone(), [w.clone() for w in case.weights], [s.clone() for s in case.states]]
+        return first, recorded, [case.vectors.clone(), [w.clone() for w in case.weights], [s.clone() for s in case.states]]
 
-        def compared(who, make):
-            """The peer: it goes on from there when it is timed. Nothing that was not compared is."""
-            peer = make([w.clone() for w in first], [torch.zeros_like(s) for s in case.states], case.gradient, RATE, EPSILON)
-            for bags in recorded:
-                vectors = peer(bags)
-            self._compare(who, peer, vectors, found, first, recorded)
-            return peer
+    def _draws(self):
+        return [peers_gather.DeviceDraws(flat, self.case.n, MASK_RATE, VALUE_RATE) for flat in self.case.flat]
 
-        def row(who):
-            return {"case": "gather_step", **self.shape, "who": who}
+    def _run_peer(self, who, make, draws, first, recorded, found):
+        unless_wrong(self.results, self._row("gather_step", who), lambda: self._time_peer(
+            who, self._compared(who, make, first, recorded, found), draws, recorded, sum(self._useful(recorded))))
 
-        # Every peer is compared before it is timed, eager before ours; what is compiled comes last.
-        eager = if_able(self.results, row("torch"), lambda: compared("torch", peers_gather.SparseStep))
-        useful = self._time_ours(recorded)
-        others = {"torch best": peers_gather.MergedStep}
-        if self.session.on_gpu:
-            others["torch.compile"] = lambda *rest: peers_gather.MergedStep(*rest, update=peers_gather.compiled_update())
-        draws = [peers_gather.DeviceDraws(flat, case.n, MASK_RATE, VALUE_RATE) for flat in case.flat]
-        if eager is not None:
-            self._time_peer("torch", eager, draws, recorded, useful)
-        del eager  # its tables
-        for who, make in others.items():
-            if who == "torch.compile" and self.session.left() < COMPILE_SECONDS + self.kept:
-                self.results.skip("gather_step", "out of time", **{**self.shape, "who": who})
-                continue
-            unless_wrong(self.results, row(who), lambda: self._time_peer(who, compared(who, make), draws, recorded, useful))
+    def _compared(self, who, make, first, recorded, found):
+        """The peer: it goes on from there when it is timed. Nothing that was not compared is."""
+        peer = make([w.clone() for w in first], [torch.zeros_like(s) for s in self.case.states], self.case.gradient, RATE, EPSILON)
+        for bags in recorded:
+            vectors = peer(bags)
+        self._compare(who, peer, vectors, found, first, recorded)
+        return peer
 
     def _compare(self, who, peer, vectors, found, first, recorded):
         close_to(f"two views, {who}", found[0], vectors, 1e-4)
@@ -214,21 +233,22 @@ class Group:
             if is_moved.any():
                 raise AssertionError(f"rows of table {f} moved that no view had read: {is_moved.nonzero()[:5].flatten().tolist()}")
 
-    def _time_ours(self, recorded):
-        """Returns the useful bytes of a step."""
+    def _useful(self, recorded):
+        """Useful bytes of both views and of an update."""
         case = self.case
         touched = sum(4 * (d + 1) * len(torch.unique(bags.values)) for d, bags in zip(case.dims, recorded[0]))
-        views = floors.two_views_bytes(case.lookup_bytes, case.n, case.width, KEPT_BY_EITHER)
-        update = floors.update_bytes(touched, case.n, case.width)
-        self._time("gather_two_views", "twintail", rotating(case.two_views), views)
-        self._time("gather_backward_update", "twintail", rotating(case.update), update)
-        self._time("gather_step", "twintail", rotating(case.step), views + update)
-        return views + update
+        return (floors.two_views_bytes(case.lookup_bytes, case.n, case.width, KEPT_BY_EITHER), floors.update_bytes(touched, case.n, case.width))
+
+    def _time_ours(self, useful):
+        self._time("gather_two_views", "twintail", rotating(self.case.two_views), useful[0])
+        self._time("gather_backward_update", "twintail", rotating(self.case.update), useful[1])
+        self._time("gather_step", "twintail", rotating(self.case.step), sum(useful))
 
     def _time_peer(self, who, peer, draws, recorded, useful):
-        self._time("gather_step", who, rotating(lambda i: peer(draws[i % BATCHES]())), useful)
+        """Not held: sizes that depend on the data (kept values, distinct rows) make the host wait for the device within a step."""
+        self._time("gather_step", who, rotating(lambda i: peer(draws[i % BATCHES]())), useful, held=False)
         # masks and lists made beforehand, which no trainer has: what the masks cost the peer
-        self._time("gather_step_lists_given", who, rotating(lambda i: peer(recorded[i % 2])), useful)
+        self._time("gather_step_lists_given", who, rotating(lambda i: peer(recorded[i % 2])), useful, held=False)
 
 
 def print_row(row):
@@ -237,4 +257,6 @@ def print_row(row):
         print(f'{name} -- {row["error"]}', flush=True)
         return
     part = f'{100 * row["fraction_of_copy"]:6.1f} % of copying' if "fraction_of_copy" in row else ""
-    print(f'{name} {row["ms_median"]:9.4f} ms (wall {row["wall_ms"]:.4f}, host {row["host_ms"]:.4f}) {row["gb_s"]:8.1f} GB/s {part}', flush=True)
+    gaps = NOT_HELD if row.get("held") is False else ""
+    print(f'{name} {row["ms_median"]:9.4f} ms (wall {row["wall_ms"]:.4f}, host {row["host_ms"]:.4f}) {row["gb_s"]:8.1f} GB/s {part}{gaps}',
+          flush=True)

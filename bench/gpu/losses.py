@@ -3,7 +3,7 @@ import torch
 
 import floors as device_floors
 import peers
-from session import attempt, close_to, text_of
+from session import NOT_HELD, OUT_OF_TIME, attempt, close_to, text_of
 
 TEMPERATURE = 0.05
 # The most telling first: the time may not suffice for all.
@@ -11,7 +11,9 @@ FULL = [(n, n, d) for n in (16384, 65536) for d in (64, 128)] + [(131072, 131072
 QUICK = [(16384, 16384, 128), (4096, 4096, 64)]
 TINY = [(33, 65, 16), (64, 64, 32)]
 COMPILED = 2          # of these: seconds go into compiling each
-COMPILE_SECONDS = 15  # is not begun with less left: there is more to time in that
+COMPILE_SECONDS = 20  # with less left none is begun
+TUNE_SECONDS = 8      # the same for a first Triton kernel of a width and precision
+TUNE_SHARE = 0.3      # of the time that is left, for the tiles of one width and precision
 # Compared before anything is timed: sizes, and what the gradients may be off by. Small problems are split until a block has a few tiles, so
 # that only large ones go round a kernel's ring of stages, where one wrong tile of a hundred changes little: hence a lower limit.
 OURS = [((513, 777, 64), {"bfloat16": 3e-2, "float32": 1e-4}), ((257, 300, 128), {"bfloat16": 3e-2, "float32": 1e-4}),
@@ -71,13 +73,11 @@ def run(session, results):
 
 
 def plan(cases, dtypes, candidates):
-    """Each (size, dtype, candidate) once: ours at all sizes, then what needs no preparation, then the rest, which compiles and tunes for
-    seconds before each of its times, at the most telling sizes first."""
-    every = [(shape, dtype, candidate) for candidate in candidates for shape in cases for dtype in dtypes
-             if shape in cases[:COMPILED] or not candidate.compile_seconds]
-    ready = [one for one in every if not one[2].prepares]
-    telling = [(shape, "bfloat16", candidate) for shape in cases[:COMPILED] for candidate in candidates if candidate.prepares]
-    return list(dict.fromkeys(ready + telling + every))
+    """(size, dtype, candidate) in the order in which they are timed: ours at all sizes, then what is ready at once, and only then what a
+    compiler has to work on for seconds, one dtype after the other, since each of them is compiled or tuned anew."""
+    ready, slow = ([c for c in candidates if c.prepares == is_slow] for is_slow in (False, True))
+    return ([(shape, dtype, candidate) for candidate in ready for dtype in dtypes for shape in candidate.of(cases)] +
+            [(shape, dtype, candidate) for dtype in dtypes for candidate in slow for shape in candidate.of(cases)])
 
 
 def rivals(session):
@@ -101,10 +101,18 @@ def measured_floors(session, results):
 
 class Candidate:
     """Something that is timed. checks: sizes and limits that it is compared at first, once for each dtype. prepares: for seconds."""
-    who, checks, compile_seconds, prepares = "", (), 0, False
+    who, checks, prepares = "", (), False
 
     def __init__(self, session):
         self.session, self.right = session, {}
+
+    def of(self, cases):
+        """Those of the sizes that it is timed at."""
+        return cases
+
+    def seconds(self, d, dtype):
+        """What it may need before anything is timed."""
+        return 0
 
     def step(self, case, dtype):
         """What is timed, and what its row is to tell besides."""
@@ -149,7 +157,13 @@ class Eager(Candidate):
 
 class Compiled(Candidate):
     """What a compiler makes of the eager loss is not compared: that would be one more shape to compile."""
-    who, compile_seconds, prepares = "torch.compile", COMPILE_SECONDS, True
+    who, prepares = "torch.compile", True
+
+    def of(self, cases):
+        return cases[:COMPILED]
+
+    def seconds(self, d, dtype):
+        return COMPILE_SECONDS
 
     def step(self, case, dtype):
         torch._dynamo.reset()  # it gives up on a function that was compiled for too many shapes
@@ -157,40 +171,45 @@ class Compiled(Candidate):
 
 
 class Triton(Candidate):
-    """With the fastest of the tiles that are right and that there was time to try, for each d and dtype, found on the first size that is
-    timed."""
+    """With the fastest of the tiles that were tried and are right, for each d and dtype, found on the first size that is timed."""
     who, prepares = "triton two-pass", True
 
     def __init__(self, session):
         super().__init__(session)
-        self.tiles = {}
+        self.tiles = {}  # (d, dtype) -> what `_fastest` has found
+
+    def seconds(self, d, dtype):
+        return 0 if (d, dtype) in self.tiles else TUNE_SECONDS
 
     def step(self, case, dtype):
         key = case.d, dtype
         if key not in self.tiles:
             self.tiles[key] = self._fastest(case, dtype)
-        if self.tiles[key] is None:
-            raise RuntimeError(f"no tiles of {peers.TILES} are right for d={case.d}, {dtype}")
         tiles, tried = self.tiles[key]
+        if tiles is None:
+            raise RuntimeError(f"no tiles of {peers.TILES[:tried]} are right for d={case.d}, {dtype}")
         kept, passed, warps = tiles
         return (case.peer(peers.triton_loss(tiles), dtype),
                 {"tiles": f"{kept}x{passed}, {warps} warps", "tiles_tried": f"{tried} of {len(peers.TILES)}"})
 
     def _fastest(self, case, dtype):
-        """(tiles, how many were tried), or None."""
+        """The tiles, or None, and how many were tried: no more than a share of the time allows, for a compiler takes seconds for each."""
         small, found, tried = Case(*TRITON, case.d, self.session), {}, 0
+        least, longest = (1 - TUNE_SHARE) * self.session.left(), 0.0
         for tiles in peers.TILES:
-            if found and self.session.left() < 0:
+            left = self.session.left()
+            if found and left - longest < least:
                 break
             tried += 1
             try:
                 loss = peers.triton_loss(tiles)
                 check(self.session, small, dtype, small.peer(loss, dtype), TRITON_LIMIT[dtype])
-                found[tiles], _ = self.session.clock(case.peer(loss, dtype))
+                found[tiles] = self.session.clock(case.peer(loss, dtype)).median
                 print(f"triton, d={case.d}, {dtype}, tiles {tiles}: {found[tiles]:.3f} ms", flush=True)
             except Exception as error:  # wrong, or more registers or shared memory than there are
                 print(f"triton, d={case.d}, {dtype}, tiles {tiles}: {text_of(error)}", flush=True)
-        return (min(found, key=found.get), tried) if found else None
+            longest = max(longest, left - self.session.left())
+        return min(found, key=found.get, default=None), tried
 
 
 def time(session, results, floors, shape, dtype, candidate):
@@ -198,8 +217,8 @@ def time(session, results, floors, shape, dtype, candidate):
     about = {"n": n, "m": m, "d": d, "dtype": dtype, "who": candidate.who}
     if session.options.peers_only and results.has({"case": "loss_step", **about}):
         return
-    if session.left() < candidate.compile_seconds:
-        results.skip("loss_step", "out of time", **about)
+    if session.left() < candidate.seconds(d, dtype):
+        results.skip("loss_step", OUT_OF_TIME, **about)
         return
     if candidate.is_right(results, dtype):
         row = attempt(results, {"case": "loss_step", **about}, lambda: measure(session, floors, Case(n, m, d, session), dtype, candidate))
@@ -209,8 +228,10 @@ def time(session, results, floors, shape, dtype, candidate):
 def measure(session, floors, case, dtype, candidate):
     step, found = candidate.step(case, dtype)
     peak = session.watch_memory()
-    found["ms_median"], found["ms_min"] = session.clock(step)
+    times = session.clock(step)
+    found["ms_median"], found["ms_min"] = times.median, times.least
     if session.on_gpu:
+        found["held"] = times.held
         gradients = 0 if isinstance(candidate, Ours) else (case.n + case.m) * case.d * 4  # ours lie ready
         found["extra_mib"] = peak() - gradients / 2**20
     if floors:
@@ -226,4 +247,5 @@ def print_row(row):
         return
     floor = f'{100 * row["fraction_of_floor"]:6.1f} % of the floor ({row["floor"]})' if "floor" in row else ""
     tiles = f' tiles {row["tiles"]} ({row["tiles_tried"]} tried)' if "tiles" in row else ""
-    print(f'{name} {row["ms_median"]:10.3f} ms {row.get("extra_mib", float("nan")):10.1f} MiB {floor}{tiles}', flush=True)
+    gaps = NOT_HELD if row.get("held") is False else ""
+    print(f'{name} {row["ms_median"]:10.3f} ms {row.get("extra_mib", float("nan")):10.1f} MiB {floor}{tiles}{gaps}', flush=True)

@@ -90,8 +90,8 @@ if triton is not None:
         tl.store(grad + offsets, total * factor, mask=(columns < m)[:, None])
 
 
-# Rows whose results a block keeps, rows that it goes through at a time, and warps; the likeliest first, since the time may not suffice for all.
-TILES = [(128, 64, 8), (128, 128, 8), (128, 64, 4), (64, 64, 4)]
+# Rows whose results a block keeps, rows that it goes through at a time, and warps; the larger first, since the time may not suffice for all.
+TILES = [(128, 128, 8), (128, 64, 8), (128, 64, 4), (64, 64, 4)]
 
 
 class TwoPass(torch.autograd.Function):

@@ -63,7 +63,9 @@ def main(path):
         rows = [row for row in timed if row["group"] in groups]
         if rows:
             figure = draw(plt, rows, device)
-            figure.suptitle(device.get("device", "dry run on a CPU" if not device else ""))
+            unfinished = [group for group in groups if result["groups"].get(group, "done") != "done"]
+            figure.suptitle(device.get("device", "dry run on a CPU" if not device else "") +
+                            (f" ({', '.join(unfinished)}: not all was timed)" if unfinished else ""))
             figure.tight_layout()
             target = f"{os.path.splitext(path)[0]}-{name}.png"
             figure.savefig(target, dpi=110)

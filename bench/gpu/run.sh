@@ -4,13 +4,14 @@
 #   bench/gpu/run.sh [OUT] [options]
 #
 # OUT (default $OUT, else artifacts/bench-gpu) gets NAME.json, NAME-losses.png, NAME-gather.png, NAME-step.png, NAME-tests.log and
-# NAME.log, where NAME says the device, its driver and the toolkit.
+# NAME.log, where NAME says the device, its driver, the toolkit that built the backend, and the label.
 # --quick           smaller sizes
 # --prebuilt PATH   a folder or an archive (.tar.xz, .tar.gz, .tar.zst) with lib/libtwintail.so and bin/twintail_tests, for machines without
 #                   OpenBLAS's headers and GoogleTest; by default artifacts/build/release where those are missing. Its
 #                   lib/libtwintail_cuda.so stands in where the build here fails
-# --toolkit RELEASE the CUDA release that built --plugin, for NAME; without it NAME says "plugin"
 # --plugin FILE     a libtwintail_cuda.so built elsewhere (needs a --prebuilt of the same sources; neither nvcc nor CMake)
+# --toolkit RELEASE the CUDA release that built --plugin; without it the plugin is asked
+# --label LABEL     ends NAME: runs that differ in nothing else keep their files apart. By default "plugin" with --plugin, else none
 # --skip A,B        leave out: tests, sanitizer, managed, losses, hopper, gather, step, epochs
 # --cli PATH        the program `twintail` of a self-contained publish, or an archive with it (.tar.xz, .tar.gz, .tar.zst): the epoch on
 #                   goodbooks, what C# costs
@@ -24,11 +25,11 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 source "$root/bench/gpu/budget.sh"
 out=${OUT:-$root/artifacts/bench-gpu}
-quick=() prebuilt= plugin= toolkit= skip= cli= goodbooks= managed=
+quick=() prebuilt= plugin= toolkit= label= skip= cli= goodbooks= managed=
 while (($# > 0)); do
   case $1 in
     --quick) quick=(--quick) ;;
-    --prebuilt | --plugin | --toolkit | --skip | --cli | --goodbooks | --managed)
+    --prebuilt | --plugin | --toolkit | --label | --skip | --cli | --goodbooks | --managed)
       [[ -n ${2:-} ]] || { echo "run.sh: error: $1 needs a value" >&2; exit 2; }
       declare "${1#--}=$2"
       shift
@@ -48,10 +49,14 @@ for name in prebuilt plugin cli goodbooks managed; do
   [[ -e ${!name} ]] || die "--$name: there is no ${!name}"
   declare "$name=$(realpath "${!name}")"
 done
+[[ $label =~ ^[A-Za-z0-9._-]*$ ]] || die "--label: letters, digits and ._- only, not '$label'"
+label=${label:-${plugin:+plugin}}
 work=$(mktemp -d)
 logger= # the process that writes the log
+torch=  # the process that tries PyTorch
 # The log is whole when its writer has ended, and it ends when nobody can write to it any more; a stray process is not waited for.
 finish() {
+  [[ -z $torch ]] || kill "$torch" 2> /dev/null || true
   rm -rf "$work"
   [[ -z $logger ]] || { exec > /dev/null 2>&1 && timeout 5 tail -s 0.1 --pid="$logger" -f /dev/null; } || true
 }
@@ -62,9 +67,9 @@ unpacked() {
   case $1 in
     *.tar.xz | *.tar.gz | *.tar.zst | *.txz | *.tgz)
       folder=$work/$(cksum <<< "$1" | tr ' ' -)
-      # tar needs a program for each compression; Python has most of them in itself.
+      # tar needs a program for each compression, which a small machine may lack; Python has most of them in itself.
       [[ -d $folder ]] || { mkdir "$folder" && { within 60 tar -C "$folder" -xf "$1" >&2 ||
-        within 60 python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$1" "$folder" >&2; }; } || die "cannot unpack $1"
+        within 60 python3 "$root/bench/gpu/unpack.py" "$1" "$folder" >&2; }; } || die "cannot unpack $1"
       echo "$folder"
       ;;
     *) echo "$1" ;;
@@ -90,23 +95,40 @@ for folder in "$root/shared/data/goodbooks" "$root/../shared/data/goodbooks"; do
   [[ -n $goodbooks || ! -d $folder ]] || goodbooks=$folder
 done
 
-export PATH=$PATH:/usr/local/cuda/bin
+export PATH=$PATH:/usr/local/cuda/bin:/usr/local/cuda/compute-sanitizer
 tools=(nvidia-smi python3)
 [[ -n $plugin ]] || tools+=(nvcc cmake)
 for tool in "${tools[@]}"; do
   command -v "$tool" > /dev/null || die "no $tool on this machine: it needs a GPU with its driver, nvcc, CMake and Python with PyTorch"
 done
-gpu=$(within 25 nvidia-smi --query-gpu=name,driver_version,compute_cap --format=csv,noheader | head -n 1 | sed 's/ *, */,/g') &&
+gpu=$(within 60 nvidia-smi --query-gpu=name,driver_version,compute_cap --format=csv,noheader | head -n 1 | sed 's/ *, */,/g') &&
   IFS=, read -r device driver capability <<< "$gpu" && [[ -n $capability ]] || die "nvidia-smi sees no GPU"
 capability=${capability//./}
-[[ -n $plugin ]] || toolkit=$(nvcc --version 2> /dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p') || true
-name=$(tr -cs 'A-Za-z0-9.\n' - <<< "${device#NVIDIA }" | sed 's/-*$//')-driver-$driver-cuda-${toolkit:-plugin}
+# cuBLASLt may lie in the toolkit or, on a machine for Python, in PyTorch's packages only. Those come first: PyTorch must not be handed another
+# release's libraries.
+packages=$(within 30 python3 -c 'import glob, sys; print(*(f for p in sys.path for f in sorted(glob.glob(p + "/nvidia/*/lib"))), sep=":")') || true
+libraries=${packages:+$packages:}/usr/local/cuda/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+# backend_of CORE PLUGIN: a line on the backend and its device. toolkit_of LINE: the toolkit that built it.
+backend_of() {
+  LD_LIBRARY_PATH=$1/lib:$libraries within 45 python3 "$root/bench/gpu/twintail.py" --backend "$1/lib/libtwintail.so" "$2" 2>&1 | tail -n 1
+}
+toolkit_of() { sed -n 's/.*built for \([0-9.]*[0-9]\).*/\1/p' <<< "$1"; }
+if [[ -n $plugin ]]; then
+  prebuilt=${prebuilt:-$root/artifacts/build/release}
+  toolkit=${toolkit:-$(toolkit_of "$(backend_of "$prebuilt" "$plugin")")}
+else
+  toolkit=$(nvcc --version 2> /dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p') || true
+fi
+name=$(tr -cs 'A-Za-z0-9.\n' - <<< "${device#NVIDIA }" | sed 's/-*$//')-driver-$driver-cuda-${toolkit:-unknown}${label:+-$label}
 mkdir -p "$out"
 exec > >(tee "$out/$name.log") 2>&1
 logger=$!
-echo "$device, driver $driver, compute capability $capability, CUDA ${toolkit:-of the plugin}, $(nproc) cores"
-within 150 python3 -c 'import sys, torch; print("PyTorch", torch.__version__, "for CUDA", torch.version.cuda); sys.exit(not torch.cuda.is_available())' ||
-  die "PyTorch is missing or sees no GPU"
+echo "$device, driver $driver, compute capability $capability, CUDA ${toolkit:-unknown}${label:+ ($label)}, $(nproc) cores"
+python3 -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)' || die "PyTorch is missing"
+# From a disk that nobody has read yet this takes a minute or two, for which the compiler does not wait.
+timeout -k 4 150 python3 -c 'import sys, torch; print("PyTorch", torch.__version__, "for CUDA", torch.version.cuda)
+sys.exit(not torch.cuda.is_available())' > "$work/torch" 2>&1 &
+torch=$!
 compgen -G "$root/native/cuda/*.cu" > /dev/null || die "native/cuda has no kernels"
 failed=()
 
@@ -114,8 +136,8 @@ failed=()
 build=$root/artifacts/build/gpu
 generator=()
 command -v ninja > /dev/null && generator=(-G Ninja)
-if [[ -z $prebuilt && -n $plugin ]] || { [[ -z $prebuilt ]] && ! echo '#include <cblas.h>
-#include <gtest/gtest.h>' | c++ -x c++ -std=c++17 -fsyntax-only - 2> /dev/null; }; then
+if [[ -z $prebuilt ]] && ! echo '#include <cblas.h>
+#include <gtest/gtest.h>' | c++ -x c++ -std=c++17 -fsyntax-only - 2> /dev/null; then
   prebuilt=$root/artifacts/build/release
 fi
 core=${prebuilt:-$build}
@@ -175,14 +197,16 @@ fi
 export TWINTAIL_CUDA_PLUGIN=$plugin
 library=$core/lib/libtwintail.so
 export TWINTAIL_LIBRARY=$library # for the C# programs, which come with a core of their own
-# cuBLASLt may lie in the toolkit or, on a machine for Python, in PyTorch's packages only. Those come first: PyTorch must not be handed another
-# release's libraries.
-libraries=$core/lib
-for folder in $(within 60 python3 -c 'import glob, os, torch; print(*glob.glob(os.path.join(os.path.dirname(torch.__file__), "..", "nvidia", "*", "lib")))'); do
-  libraries+=:$folder
-done
-export LD_LIBRARY_PATH=$libraries:/usr/local/cuda/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export LD_LIBRARY_PATH=$core/lib:$libraries
+backend=$(backend_of "$core" "$plugin") || true
+echo "---- backend: ${backend:=unknown}"
+built_by=$(toolkit_of "$backend") # other than NAME's where the build failed and a prebuilt backend runs
 echo "---- built in $SECONDS s"
+code=0
+wait "$torch" || code=$?
+torch=
+cat "$work/torch"
+((code == 0)) || die "PyTorch cannot be loaded or sees no GPU: exit code $code, after $SECONDS s"
 
 tests=$core/bin/twintail_tests
 # check NAME SECONDS FILTER [KERNELS]: each test that hangs or fails is named and costs no other. Late, all checks get the same part of
@@ -210,38 +234,19 @@ test_kernels() {
   check "losses, plain kernels" 40 "$losses" plain
   check "other ops" 80 "*Cuda*:-$losses"
 }
-# sanitize KEPT
+# sanitize KEPT: with all the time that is left, for only what was looked at counts; racecheck gets what memcheck leaves over.
 sanitize() {
   if ! command -v compute-sanitizer > /dev/null; then
     echo "no compute-sanitizer here: memcheck and racecheck are left out"
     return
   fi
-  # The tools slow kernels down a hundredfold, so each gets as many sixteenths of the tests as its time allows: every 16th test, of all ops.
-  # Errors of calls are the tests' own: some run out of memory on purpose. cuBLASLt's many kernels take long to load and are not ours.
-  local subset=${TWINTAIL_SANITIZER_FILTER:-*Cuda*} tool part stop code wrong first silent
-  local -A times=([memcheck]=2 [racecheck]=1) # as many tools share what is left
+  local tool share=2 limit more=()
+  [[ -n $no_hopper ]] || more=(--hopper "$losses")
   for tool in memcheck racecheck; do
-    stop=$((SECONDS + $(cap $((35 * times[$tool])) "$1") / times[$tool]))
-    wrong=0 silent=
-    for ((part = 0; part < 16 && SECONDS + 8 < stop; part++)); do
-      code=0
-      GTEST_TOTAL_SHARDS=16 GTEST_SHARD_INDEX=$part TWINTAIL_CUBLASLT=off within $((stop - SECONDS)) compute-sanitizer --tool "$tool" \
-        --report-api-errors no --error-exitcode 99 "$tests" --gtest_filter="$subset" --gtest_brief=1 > "$work/part" 2>&1 || code=$?
-      cat "$work/part"
-      ((code != 124 && code != 137)) || break # out of time, which says nothing of the tests
-      if grep -q 'Device not supported' "$work/part"; then
-        silent=": it does not support this device"
-        break
-      fi
-      if ! grep -qE '^\[ *(PASSED|FAILED|SKIPPED) *\]|SUMMARY' "$work/part"; then
-        silent=", and then told neither a test's result nor a summary, exit code $code" # it does not run on this machine
-        break
-      fi
-      ((code == 0)) || { wrong=$((wrong + 1)); ((wrong > 1)) || first="part $part, exit code $code"; }
-    done
-    echo "---- $tool: $part of 16 parts of the tests, after $SECONDS s"
-    ((wrong == 0)) || failed+=("$tool: $wrong of $part parts, the first: $first")
-    ((part > 0)) && [[ -z $silent ]] || failed+=("$tool: it has checked $part parts$silent")
+    limit=$(($(cap "$end" "$1") / share))
+    share=1
+    run "$tool" "$limit" python3 "$root/bench/gpu/sanitizer.py" --tool "$tool" --seconds $((limit - 15)) --table "$work/checks" "${more[@]}" \
+      "$tests" "${TWINTAIL_SANITIZER_FILTER:-*Cuda*}"
   done
 }
 test_managed() {
@@ -253,8 +258,9 @@ if skipped tests; then echo "op tests are left out"; else test_kernels; fi
 # ---- times: a process and a share of the time for each group, so that one that fails costs no other its results
 cd "$root/bench/gpu"
 rm -f "$out/$name.json"
-about=$(python3 -c 'import json, sys; print(json.dumps(dict(zip(("driver", "toolkit", "commit", "waits", "no_hopper"), sys.argv[1:]))))' \
-  "$driver" "$toolkit" "$(git -C "$root" describe --always --dirty 2> /dev/null || echo "${TWINTAIL_COMMIT:-}")" "$waits" "$no_hopper")
+commit=$(git -C "$root" describe --always --dirty 2> /dev/null || echo "${TWINTAIL_COMMIT:-}")
+about=$(python3 -c 'import json, sys; print(json.dumps(dict(arg.split("=", 1) for arg in sys.argv[1:])))' "driver=$driver" \
+  "toolkit=${built_by:-$toolkit}" "label=$label" "backend=$backend" "commit=$commit" "waits=$waits" "no_hopper=$no_hopper")
 later=0
 skipped sanitizer || ! command -v compute-sanitizer > /dev/null || later=70
 [[ -z $managed ]] || skipped managed || later=$((later + 60))
@@ -263,6 +269,7 @@ half=$(($(cap "$end" "$plot_time") / 2))
 later=$(cap "$later" $((least_losses + plot_time)))
 declare -A weight=([losses]=4 [hopper]=2 [gather]=2 [step]=3 [epochs]=3)
 groups=()
+unbegun=()
 sum=0
 for group in losses hopper gather step epochs; do
   [[ $group != hopper || -z $no_hopper ]] || continue
@@ -270,13 +277,13 @@ for group in losses hopper gather step epochs; do
 done
 # bench NAME GROUP SECONDS OPTION...
 bench() {
-  local before=${#failed[@]} soft=60 # percent of its time, after which no new case begins
+  local soft=60 # percent of its time, after which no new case begins
   # The cases of these are short, and what a compiler needs is asked for before each.
-  [[ $2 != losses && $2 != step ]] || soft=80
+  [[ $2 == epochs ]] || soft=80
   run "$1" "$3" python3 bench.py --group "$2" --library "$library" --plugin "$plugin" --out "$out" --name "$name" --about "$about" \
     --checks "$work/checks" --seconds "$(($3 * soft / 100))" "${quick[@]}" "${@:4}"
-  ((${#failed[@]} == before)) || [[ ! -f $out/$name.json ]] ||
-    python3 -c 'import json, sys; print("     ", json.load(open(sys.argv[1]))["groups"].get(sys.argv[2]))' "$out/$name.json" "$1" || true
+  [[ ! -f $out/$name.json ]] || python3 -c 'import json, sys
+print(f"---- {sys.argv[2]}:", json.load(open(sys.argv[1]))["groups"].get(sys.argv[2]))' "$out/$name.json" "$1" || true
 }
 for group in "${groups[@]}"; do
   left=$(cap "$end" $((later + plot_time)))
@@ -286,6 +293,7 @@ for group in "${groups[@]}"; do
   if ((share < 15)); then
     echo "---- $group: no time is left"
     failed+=("$group (no time)")
+    unbegun+=("$group")
     continue
   fi
   more=()
@@ -293,10 +301,10 @@ for group in "${groups[@]}"; do
     [[ -z $cli ]] || more+=(--cli "$cli")
     [[ -z $goodbooks ]] || more+=(--goodbooks "$goodbooks")
   fi
-  before=${#failed[@]} stop=$((SECONDS + share))
+  stop=$((SECONDS + share))
   bench "$group" "$group" "$share" "${more[@]}"
   # A fault of ours took the peers' times with it: they get what is left of the share, or what they need if the other groups can spare it.
-  if [[ $group == losses ]] && ((${#failed[@]} > before)); then
+  if [[ $group == losses ]] && ((ended != 0 && ended != incomplete)); then
     left=$(cap "$end" $((later + plot_time)))
     share=$((stop - SECONDS))
     ((share >= 40 || left < 120)) || share=40
@@ -314,6 +322,15 @@ done
 kept=0
 [[ -z $managed ]] || skipped managed || kept=$(($(cap 130 0) * 60 / 130))
 if skipped sanitizer; then echo "compute-sanitizer is left out"; else sanitize "$kept"; fi
+touch "$work/checks"
+[[ ! -f $out/$name.json ]] || python3 -c '
+import json, sys
+path, checks, *unbegun = sys.argv[1:]
+with open(path) as file, open(checks) as lines:
+    found = {**json.load(file), "checks": [json.loads(line) for line in lines]}
+found["groups"].update({group: "incomplete: no time was left for it" for group in unbegun})
+with open(path, "w") as file:
+    json.dump(found, file, indent=1)' "$out/$name.json" "$work/checks" "${unbegun[@]}" || failed+=("$name.json")
 if [[ -z $managed ]] || skipped managed; then echo "managed tests are left out"; else test_managed; fi
 
 ((${#failed[@]} == 0)) || die "failed: $(IFS=";"; echo "${failed[*]}")"

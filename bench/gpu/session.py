@@ -1,167 +1,14 @@
-"""What every group of the bench shares: the device, our contexts, the clock, and the file of results."""
+"""What every group of the bench shares: the device, our contexts, and the file of results."""
 import ctypes
 import json
 import os
-import statistics
 import time
 import traceback
 
 import torch
 
 import twintail
-
-
-class Clock:
-    """Median and minimum of one call in milliseconds, by CUDA events or, in a dry run, the host's clock."""
-
-    def __init__(self, on_gpu, stream, seconds):
-        self.on_gpu, self.stream, self.seconds = on_gpu, stream, seconds
-
-    def __call__(self, call):
-        call()  # compiles, allocates
-        clocks = HOLD_CLOCKS
-        first, covered = self._once(call, clocks)
-        while not covered and clocks < MOST_CLOCKS:  # a call that waits for the device by itself is never covered
-            clocks *= 2
-            first, covered = self._once(call, clocks)
-        times = [self._once(call, clocks)[0] for _ in range(max(3, min(50, int(self.seconds * 1e3 / max(first, 1e-3)))))]
-        return statistics.median(times), min(times)
-
-    def _once(self, call, clocks):
-        """ms, and whether the device was held until all of the call was handed over."""
-        if not self.on_gpu:
-            start = time.perf_counter()
-            call()
-            return (time.perf_counter() - start) * 1e3, True
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        hold(self.stream, clocks)
-        start.record(self.stream)
-        call()
-        end.record(self.stream)
-        covered = not start.query()
-        end.synchronize()
-        return start.elapsed_time(end), covered
-
-    def series(self, call, count, repeats=5, held=False):
-        """`count` calls in a row, without waiting in between, so that a short call is not hidden by its own launch. Per call, in ms:
-        on the device (events), in all (until the device is done), and what the host needed to hand the work over: that from a shorter
-        series, since a stream takes some thousand launches, and then the host waits for the device. held: what is on the device is timed
-        apart from the rest, with the launches handed over before it begins, so that it has no gaps in it; "held" tells whether that
-        was so, which it cannot be for calls that wait for the device by themselves."""
-        call()
-        self._wait()
-        runs = [self._series(call, count) for _ in range(repeats)]
-        short = [self._series(call, max(1, count // 5)) for _ in range(repeats)]
-        covered = [self._series(call, count, True) for _ in range(repeats)] if held else []
-        device = [run[0] for run in covered or runs]
-        return {**({"held": all(run[3] for run in covered)} if held else {}), "ms_median": statistics.median(device), "ms_min": min(device),
-                "wall_ms": statistics.median(run[1] for run in runs), "host_ms": statistics.median(run[2] for run in short)}
-
-    def busy(self, calls, count):
-        """For each of the calls, per call: ms in which the device does something, and how many kernels, copies and fills that is, by the
-        profiler's timestamps. Its launches are slower than others, so that what lies between the kernels is the undisturbed time less this
-        one. Once in a process, after all else: a second session of the profiler may lose or misplace kernels, above all those of
-        graphs, and launches stay slower after the first."""
-        spans, why = [], "no GPU"
-        if self.on_gpu:
-            try:
-                spans, why = self._profile(calls, count), ""
-            except Exception as error:  # e.g. without CUPTI or without the right to it
-                why = text_of(error)
-        series = apart(spans)
-        if not why and len(series) < len(calls):
-            why = f"the profiler has seen {len(series)} series of kernels, not {len(calls)}"
-        # The last ones: those before are throwaways, as far as anything of them was seen.
-        return [busy_row([] if why else series[i - len(calls)], count, why) for i in range(len(calls))]
-
-    def _profile(self, calls, count):
-        """[start, end] of kernels, copies and fills, in microseconds from the session's begin. What CUPTI loses, it loses at the
-        session's head, so that throwaway calls come first; what it misplaces lies at times when there was no session."""
-        from torch.profiler import ProfilerActivity, profile
-
-        def turn(some):
-            for call in some:
-                for _ in range(count):
-                    call()
-            self._wait()
-            time.sleep(PAUSE_SECONDS)
-
-        turn(calls)
-        began = time.perf_counter()
-        with profile(activities=[ProfilerActivity.CUDA]) as seen:
-            turn(calls)
-            for call in calls:
-                turn([call])
-            lasted = (time.perf_counter() - began) * 1e6
-        on_device = torch.autograd.DeviceType.CUDA
-        spans = [(e.time_range.start, e.time_range.end) for e in seen.events() if e.device_type == on_device]
-        return [(start, end) for start, end in spans if 0 <= start <= end <= lasted]
-
-    def _series(self, call, count, held=False):
-        if held and self.on_gpu:
-            hold(self.stream, SERIES_CLOCKS)
-        begin = time.perf_counter()
-        if self.on_gpu:
-            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            start.record(self.stream)
-        for _ in range(count):
-            call()
-        is_covered = True
-        if self.on_gpu:
-            end.record(self.stream)
-            is_covered = not start.query()
-        handed_over = time.perf_counter()
-        self._wait()
-        wall = time.perf_counter() - begin
-        device = start.elapsed_time(end) if self.on_gpu else wall * 1e3
-        return device / count, wall * 1e3 / count, (handed_over - begin) * 1e3 / count, is_covered
-
-    def _wait(self):
-        if self.on_gpu:
-            self.stream.synchronize()
-
-
-HOLD_CLOCKS = 4_000_000     # two milliseconds: eager PyTorch needs about one to hand over a loss, forward and backward
-MOST_CLOCKS = 64_000_000    # what is doubled until it suffices ends here
-SERIES_CLOCKS = 16_000_000  # eight: a series of gathers
-PAUSE_SECONDS = 0.2
-
-
-def hold(stream, clocks):
-    """Keeps the stream busy while the host hands over what is timed: the device would wait for the first launches, and the time between
-    two events have them in it. torch.cuda._sleep is what PyTorch's own tests wait with."""
-    if hasattr(torch.cuda, "_sleep"):
-        with torch.cuda.stream(stream):
-            torch.cuda._sleep(clocks)
-
-
-def busy_row(spans, count, why):
-    """Every call does the same: a number of kernels that is no multiple of the calls' has some missing or some that are not theirs."""
-    if not why and len(spans) % count != 0:
-        why = f"the profiler has seen {len(spans)} kernels of {count} calls"
-    if why:
-        return {"busy_ms": None, "kernels": None, "busy_unknown": why}
-    return {"busy_ms": covered(spans) / 1e3 / count, "kernels": len(spans) / count}
-
-
-def covered(spans):
-    """Length of the union of [start, end] pairs: kernels may overlap."""
-    length, reached = 0.0, float("-inf")
-    for start, end in sorted(spans):
-        length += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return length
-
-
-def apart(spans):
-    """[start, end] pairs in microseconds, cut where nothing happens for half a pause."""
-    series, reached = [], float("-inf")
-    for start, end in sorted(spans):
-        if start - reached > PAUSE_SECONDS / 2 * 1e6:
-            series.append([])
-        series[-1].append((start, end))
-        reached = max(reached, end)
-    return series
+from clock import Clock
 
 
 class Session:
@@ -209,7 +56,10 @@ class Session:
         return self.give(torch.zeros(*shape, dtype=dtype, device=self.device))
 
     def free_bytes(self):
-        return torch.cuda.mem_get_info()[0] if self.on_gpu else 2**33
+        if not self.on_gpu:
+            return 2**33
+        torch.cuda.empty_cache()  # what a case before left is free, too
+        return torch.cuda.mem_get_info()[0]
 
     def watch_memory(self):
         """Starts counting what is allocated from here on; the returned function tells the peak in MiB, of PyTorch and of our workspace.
@@ -229,6 +79,12 @@ class Session:
 
 
 SHAPE = ("case", "data", "n", "m", "d", "dtype", "who")
+OUT_OF_TIME = "out of time"
+NOT_HELD = ", with launch gaps"  # in the table: the time on the device has waiting for launches in it
+
+
+def shape_of(row):
+    return " ".join(str(row[key]) for key in SHAPE if key in row)
 
 
 class Results:
@@ -265,7 +121,7 @@ class Results:
 
     def begins(self, row):
         """A hang is cut off from outside: then this is what it hung in."""
-        self.state("was at " + " ".join(str(row[key]) for key in SHAPE if key in row))
+        self.state("was at " + shape_of(row))
 
     def add(self, row):
         self.all["rows"].append({"group": self.group, **row})
@@ -285,8 +141,12 @@ class Results:
         return any("error" not in other and row.items() <= other.items() for other in self.rows())
 
     def skip(self, case, why, **more):
-        self.add({"case": case, "who": "twintail", "skipped": why, **more})
-        print(f"{case}: skipped: {why}", flush=True)
+        row = self.add({"case": case, "who": "twintail", "skipped": why, **more})
+        print(f"{shape_of(row)}: skipped: {why}", flush=True)
+
+    def of_twintail(self, key):
+        """Our own rows that have the key: "error" where they failed, "skipped" where they were left out, for want of time mostly."""
+        return [row for row in self.rows() if row["who"].startswith("twintail") and key in row]
 
     def _write(self):
         with open(self.path + ".part", "w") as file:
@@ -333,7 +193,7 @@ def if_able(results, row, make):
 
 def told(results, row, error):
     row = results.add({"who": "twintail", **row, "error": text_of(error)})
-    print(" ".join(f"{key}={row[key]}" for key in SHAPE if key in row) + f": {row['error']}", flush=True)
+    print(f"{shape_of(row)}: {row['error']}", flush=True)
 
 
 def close_to(what, found, expected, limit):

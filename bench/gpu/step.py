@@ -12,9 +12,10 @@ import torch
 
 import data
 import peers_step
+from clock import apart, busy_row, covered
 from gather import rotating
 from native_step import NativeStep
-from session import apart, attempt, busy_row, close_to, covered, if_able, unless_wrong
+from session import OUT_OF_TIME, attempt, close_to, if_able, unless_wrong
 
 # name, items, users, most clicks of a user, columns, clicks n, self-supervised items m, tower
 FULL = [("goodbooks-like", 10_000, 48_000, 37, data.GOODBOOKS, 8192, 4096, (256, 128, 64))]
@@ -34,7 +35,7 @@ def run(session, results):
         for dtype in ("float32", "bfloat16"):
             shape = {"case": "training_step", "n": n, "m": m, "d": tower[-1], "dtype": dtype, "data": name}
             if session.left() < 0:
-                results.skip(why="out of time", **shape)
+                results.skip(why=OUT_OF_TIME, **shape)
                 continue
 
             def begin():
@@ -101,7 +102,7 @@ class Precision:
     def run_compiled(self):
         row = self._row("torch.compile")
         if self.session.left() < COMPILE_SECONDS + GAPS_SECONDS:
-            self.results.skip(why="out of time", **row)
+            self.results.skip(why=OUT_OF_TIME, **row)
         else:
             unless_wrong(self.results, row, lambda: self._time_peer("torch.compile", self._compared("torch.compile", peers_step.Compiled)))
 

@@ -29,6 +29,11 @@ class ContextInfo(c.Structure):
                 ("graph_launches", c.c_int64), ("graph_builds", c.c_int64), ("graph_cuts", c.c_int64)]
 
 
+class BackendReport(c.Structure):
+    _fields_ = [("struct_size", c.c_int32), ("device", c.c_int32), ("available", c.c_int32), ("device_count", c.c_int32),
+                ("path", c.c_char * 512), ("reason", c.c_char * 1024), ("confirmed", c.c_int32), ("reserved", c.c_int32)]
+
+
 class SampledSoftmaxArgs(c.Structure):
     _fields_ = [("struct_size", c.c_int32), ("d", c.c_int32), ("n", c.c_int64), ("m", c.c_int64),
                 *[(name, c.c_void_p) for name in ("queries", "candidates", "log_q", "positives", "candidate_ids", "weights")],
@@ -90,7 +95,7 @@ class TwintailError(RuntimeError):
 P, I32, I64, U32, U64 = c.c_void_p, c.c_int32, c.c_int64, c.c_uint32, c.c_uint64
 SIGNATURES = {
     "tt_context_create": [P, P], "tt_context_destroy": [P], "tt_context_synchronize": [P], "tt_context_get_info": [P, P], "tt_context_trim": [P],
-    "tt_graph_begin": [P], "tt_graph_end": [P],
+    "tt_backend_probe": [I32, P], "tt_graph_begin": [P], "tt_graph_end": [P],
     "tt_alloc": [P, I64, P], "tt_free": [P, P], "tt_memory_copy": [P, P, P, I64, I32],
     "tt_fill_uniform": [P, U64, U32, I64, c.c_float, c.c_float, I64, P], "tt_sample_rows": [P, U64, U32, I64, I64, I64, P],
     "tt_sample_clicks": [P, U64, U32, I64, P, P, I64, I64, I64, P, P],
@@ -119,6 +124,12 @@ class Library:
             error = Error()
             self.lib.tt_last_error(c.byref(error))
             raise TwintailError(error.message.decode(errors="replace"))
+
+    def backend(self, device=CUDA):
+        """Whether the backend can be used, and in a line what it is or why not."""
+        report = sized(BackendReport)
+        self.check(self.lib.tt_backend_probe(device, c.byref(report)))
+        return bool(report.available), report.reason.decode(errors="replace")
 
 
 class Context:
@@ -200,4 +211,7 @@ def self_check(path, plugin=None):
 
 if __name__ == "__main__":
     import sys
-    self_check(*sys.argv[1:])
+    if sys.argv[1] == "--backend":  # LIBRARY PLUGIN: one line, with "built for 12.4" where there is a device
+        print(Library(*sys.argv[2:]).backend()[1])
+    else:
+        self_check(*sys.argv[1:])
