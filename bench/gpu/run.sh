@@ -106,7 +106,8 @@ gpu=$(within 60 nvidia-smi --query-gpu=name,driver_version,compute_cap --format=
 capability=${capability//./}
 # cuBLASLt may lie in the toolkit or, on a machine for Python, in PyTorch's packages only. Those come first: PyTorch must not be handed another
 # release's libraries.
-packages=$(within 30 python3 -c 'import glob, sys; print(*(f for p in sys.path for f in sorted(glob.glob(p + "/nvidia/*/lib"))), sep=":")') || true
+packages=$(within 30 python3 -c 'import glob, sys; print(*(f for p in sys.path for f in sorted(glob.glob(p + "/nvidia/*/lib"))), sep=":")') ||
+  echo "run.sh: note: Python cannot say where its packages lie: cuBLASLt is looked for in the toolkit alone" >&2
 libraries=${packages:+$packages:}/usr/local/cuda/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 # backend_of CORE PLUGIN: a line on the backend and its device. toolkit_of LINE: the toolkit that built it.
 backend_of() {
@@ -283,7 +284,7 @@ bench() {
   run "$1" "$3" python3 bench.py --group "$2" --library "$library" --plugin "$plugin" --out "$out" --name "$name" --about "$about" \
     --checks "$work/checks" --seconds "$(($3 * soft / 100))" "${quick[@]}" "${@:4}"
   [[ ! -f $out/$name.json ]] || python3 -c 'import json, sys
-print(f"---- {sys.argv[2]}:", json.load(open(sys.argv[1]))["groups"].get(sys.argv[2]))' "$out/$name.json" "$1" || true
+print(f"---- {sys.argv[2]}:", json.load(open(sys.argv[1]))["groups"].get(sys.argv[2]))' "$out/$name.json" "$1" || echo "---- $1: $name.json cannot be read"
 }
 for group in "${groups[@]}"; do
   left=$(cap "$end" $((later + plot_time)))

@@ -105,12 +105,8 @@ class Runner {
   Runner& operator=(const Runner&) = delete;
 
   tt_context* context() const { return context_; }
-  bool has_bfloat16() const {
-    tt_context_info info{};
-    info.struct_size = sizeof info;
-    must(tt_context_get_info(context_, &info));
-    return info.bfloat16 != 0;
-  }
+  bool has_bfloat16() const { return info().bfloat16 != 0; }
+  std::string device_name() const { return info().name; }
 
   Result sampled_softmax(const Input& in, unsigned wanted = kAll) const {
     Result out;
@@ -176,6 +172,12 @@ class Runner {
   }
 
  private:
+  tt_context_info info() const {
+    tt_context_info info{};
+    info.struct_size = sizeof info;
+    must(tt_context_get_info(context_, &info));
+    return info;
+  }
   static constexpr int64_t kGuard = 67;            // odd: outputs have natural alignment only
   static constexpr uint32_t kPoison = 0x7fc0dead;  // a NaN that no arithmetic makes
 

@@ -63,6 +63,22 @@ __device__ __forceinline__ void find_facts(const Problem& p, Facts* facts) {
   set_range(*facts, p.m, inverse_temperature, least, most);
 }
 
+// The rows of a side, for an engine's Packer.
+struct Rows {
+  const float* from;  // [count, d]
+  int64_t count;
+  int d;
+  float* inverse_norm;  // [count]
+
+  __device__ const float* at(int64_t row) const { return from + row * d; }
+  // One over the row's length, in each lane of a warp; noted, too.
+  __device__ float note_inverse(int64_t row) const {
+    const float inverse = inverse_length(at(row), d);
+    if (ptx::lane_id() == 0) inverse_norm[row] = inverse;
+    return inverse;
+  }
+};
+
 // A block for the facts, then a warp a row. Packer: rows() of a side, and what a warp does with one of them.
 template <class Packer>
 __global__ void __launch_bounds__(kBeginThreads)

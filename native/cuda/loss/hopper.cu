@@ -58,24 +58,17 @@ using Operand = uint32_t[kTileRows / 16][4];  // 64 x 128 weights as A of the se
 // Those that only fill the last tile are rows, too.
 template <int kWidth>
 struct Packer {
-  const float* from;  // [count, d]
-  int64_t count;
-  int d;
+  Rows side;
   __nv_bfloat16* packed;
-  float* inverse_norm;
 
-  __host__ __device__ int64_t rows() const { return padded_rows(count); }
+  __host__ __device__ int64_t rows() const { return padded_rows(side.count); }
   __device__ void operator()(int64_t row) const {
-    const int lane = static_cast<int>(ptx::lane_id());
-    float inverse = 0.0f;
-    if (row < count) {
-      inverse = inverse_length(from + row * d, d);
-      if (lane == 0) inverse_norm[row] = inverse;
-    }
+    const bool exists = row < side.count;
+    const float inverse = exists ? side.note_inverse(row) : 0.0f;
     const int64_t tile = row / kTileRows;
     const int r = static_cast<int>(row % kTileRows);
-    for (int k = lane; k < kWidth; k += 32) {
-      const float unit = row < count && k < d ? from[row * d + k] * inverse : 0.0f;
+    for (int k = static_cast<int>(ptx::lane_id()); k < kWidth; k += 32) {
+      const float unit = exists && k < side.d ? side.at(row)[k] * inverse : 0.0f;
       const int piece = (k % 64 / 8) ^ (r % 8);
       packed[(tile * (kWidth / 64) + k / 64) * kPlane + r * 64 + piece * 8 + k % 8] =
           __float2bfloat16(unit);
@@ -340,8 +333,8 @@ template <int kWidth>
 static cudaError_t begin_width(const Problem& p, const Side& q, const Side& c, Facts* facts,
                                cudaStream_t stream) {
   const auto packer = [&](const float* rows, int64_t count, const Side& side) {
-    return Packer<kWidth>{rows, count, p.d, static_cast<__nv_bfloat16*>(side.packed),
-                          side.inverse_norm};
+    return Packer<kWidth>{Rows{rows, count, p.d, side.inverse_norm},
+                          static_cast<__nv_bfloat16*>(side.packed)};
   };
   return begin_with(packer(p.queries, p.n, q), packer(p.candidates, p.m, c), p, facts, stream);
 }

@@ -11,22 +11,16 @@ constexpr int kDepth = 32;
 constexpr int kThreads = kTile * kTile;
 
 struct Packer {
-  const float* from;  // [count, d]
-  int64_t count;
-  int d;
+  Rows side;
   bool bfloat16;
   float* packed;
-  float* inverse_norm;
 
-  __host__ __device__ int64_t rows() const { return count; }
+  __host__ __device__ int64_t rows() const { return side.count; }
   __device__ void operator()(int64_t row) const {
-    const int lane = static_cast<int>(ptx::lane_id());
-    const float* x = from + row * d;
-    const float inverse = inverse_length(x, d);
-    if (lane == 0) inverse_norm[row] = inverse;
-    for (int k = lane; k < d; k += 32) {
-      const float unit = x[k] * inverse;
-      packed[row * d + k] = bfloat16 ? __bfloat162float(__float2bfloat16(unit)) : unit;
+    const float inverse = side.note_inverse(row);
+    for (int k = static_cast<int>(ptx::lane_id()); k < side.d; k += 32) {
+      const float unit = side.at(row)[k] * inverse;
+      packed[row * side.d + k] = bfloat16 ? __bfloat162float(__float2bfloat16(unit)) : unit;
     }
   }
 };
@@ -159,8 +153,8 @@ int splits_for(int64_t nx, int64_t ny, int multiprocessors) {
 cudaError_t begin(const Problem& p, const Side& q, const Side& c, Facts* facts,
                   cudaStream_t stream) {
   const auto packer = [&](const float* rows, int64_t count, const Side& side) {
-    return Packer{
-        rows, count, p.d, p.bfloat16, static_cast<float*>(side.packed), side.inverse_norm};
+    return Packer{Rows{rows, count, p.d, side.inverse_norm}, p.bfloat16,
+                  static_cast<float*>(side.packed)};
   };
   return begin_with(packer(p.queries, p.n, q), packer(p.candidates, p.m, c), p, facts, stream);
 }

@@ -6,21 +6,16 @@ namespace tt::cuda::loss::tuned {
 namespace {
 
 struct Packer {
-  const float* from;  // [count, d]
-  int64_t count;
-  int d, width, parts;
+  Rows side;
+  int width, parts;
   __nv_bfloat16* packed;
-  float* inverse_norm;
 
-  __host__ __device__ int64_t rows() const { return count; }
+  __host__ __device__ int64_t rows() const { return side.count; }
   __device__ void operator()(int64_t row) const {
-    const int lane = static_cast<int>(ptx::lane_id());
-    const float* x = from + row * d;
-    const float inverse = inverse_length(x, d);
-    if (lane == 0) inverse_norm[row] = inverse;
+    const float inverse = side.note_inverse(row);
     __nv_bfloat16* to = packed + row * parts * width;
-    for (int k = lane; k < width; k += 32) {
-      float rest = k < d ? x[k] * inverse : 0.0f;
+    for (int k = static_cast<int>(ptx::lane_id()); k < width; k += 32) {
+      float rest = k < side.d ? side.at(row)[k] * inverse : 0.0f;
       for (int part = 0; part < parts; part++) {
         const __nv_bfloat16 rounded = __float2bfloat16(rest);
         to[part * width + k] = rounded;
@@ -79,13 +74,8 @@ int splits_for(int width, int parts, int64_t nx, int64_t ny, int multiprocessors
 cudaError_t begin(const Problem& p, const Side& q, const Side& c, int width, int parts,
                   Facts* facts, cudaStream_t stream) {
   const auto packer = [&](const float* rows, int64_t count, const Side& side) {
-    return Packer{rows,
-                  count,
-                  p.d,
-                  width,
-                  parts,
-                  static_cast<__nv_bfloat16*>(side.packed),
-                  side.inverse_norm};
+    return Packer{Rows{rows, count, p.d, side.inverse_norm}, width, parts,
+                  static_cast<__nv_bfloat16*>(side.packed)};
   };
   return begin_with(packer(p.queries, p.n, q), packer(p.candidates, p.m, c), p, facts, stream);
 }

@@ -5,6 +5,7 @@
 
 #include "loss/hopper.h"
 #include "loss_solve.h"
+#include "loss_splits.h"
 
 namespace {
 
@@ -135,15 +136,10 @@ class OnePass {
         simt_test::random_floats(static_cast<std::size_t>(rows * d), 20)),
         inverse_norm(count);
     const DeviceArray<Facts> facts(1);
-    Problem p{};  // of these rows alone
-    p.n = rows;
-    p.d = d;
-    p.queries = source.get();
-    p.inverse_temperature = 1.0f;
-    Side side{};
-    side.packed = packed->get();
-    side.inverse_norm = inverse_norm.get();
-    EXPECT_EQ(hopper::begin(p, side, Side{}, width_, facts.get(), nullptr), cudaSuccess);
+    EXPECT_EQ(hopper::begin(loss_test::problem_of_rows(source.get(), rows, d),
+                            loss_test::side_of(packed->get(), inverse_norm.get()), Side{}, width_,
+                            facts.get(), nullptr),
+              cudaSuccess);
     return packed;
   }
 

@@ -59,15 +59,10 @@ struct Packed {
   void pack(const std::vector<float>& from, int rows, int d, int parts) {
     const DeviceArray<float> device(from), inverse_norm(count(rows));
     const DeviceArray<Facts> facts(1);
-    Problem p{};  // of these rows alone
-    p.n = rows;
-    p.d = d;
-    p.queries = device.get();
-    p.inverse_temperature = 1.0f;
-    Side side{};
-    side.packed = packed.get();
-    side.inverse_norm = inverse_norm.get();
-    EXPECT_EQ(begin(p, side, Side{}, width, parts, facts.get(), nullptr), cudaSuccess);
+    EXPECT_EQ(begin(loss_test::problem_of_rows(device.get(), rows, d),
+                    loss_test::side_of(packed.get(), inverse_norm.get()), Side{}, width, parts,
+                    facts.get(), nullptr),
+              cudaSuccess);
   }
 
   std::vector<float> source;

@@ -1,4 +1,4 @@
-// What the stages behind a pass of the losses do with its splits, here on the host.
+// What tests of a pass of the losses have in place of the stages around it.
 #pragma once
 
 #include <algorithm>
@@ -6,7 +6,25 @@
 #include <limits>
 #include <vector>
 
+#include "loss/stages.h"
+
 namespace loss_test {
+
+/// A problem of rows [n, d] alone, to have them packed.
+inline tt::cuda::loss::Problem problem_of_rows(const float* rows, int n, int d) {
+  tt::cuda::loss::Problem p{};
+  p.n = n;
+  p.d = d;
+  p.queries = rows;
+  p.inverse_temperature = 1.0f;
+  return p;
+}
+inline tt::cuda::loss::Side side_of(void* packed, float* inverse_norm) {
+  tt::cuda::loss::Side side{};
+  side.packed = packed;
+  side.inverse_norm = inverse_norm;
+  return side;
+}
 
 /// Outputs [splits, rows] of a pass, products [splits, rows, width]; empty where there are none.
 struct Outputs {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "loss/solver.h"
+#include "loss/stages.h"
 
 namespace {
 
@@ -79,6 +80,22 @@ TEST(LossWorkspace, IsBoundedWhateverTheSizes) {
       }
     }
   });
+}
+
+// Exponents that span 207.9 bits have room in a constant shift up to 2^20 columns, not with more, whose sums might be infinite;
+// and of a narrower span with as many.
+TEST(LossRange, ShrinksWithTheColumns) {
+  const auto is_wide = [](int64_t columns, float inverse_temperature) {
+    Facts facts{};
+    set_range(facts, columns, inverse_temperature, 0.0, 0.0);
+    return facts.wide != 0;
+  };
+  EXPECT_FALSE(is_wide(1, 72.05f));
+  EXPECT_FALSE(is_wide(int64_t{1} << 20, 72.05f));
+  EXPECT_TRUE(is_wide((int64_t{1} << 20) + 1, 72.05f));
+  EXPECT_TRUE(is_wide(1, 72.1f)) << "208.04";
+  EXPECT_FALSE(is_wide(int64_t{1} << 24, 69.0f)) << "199.1 of 200";
+  EXPECT_TRUE(is_wide((int64_t{1} << 24) + 1, 69.0f)) << "of 198";
 }
 
 }  // namespace
